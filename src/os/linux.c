@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of Linux, and the table in force.
+ */
+#include "os/linux.h"
+
+const struct dxi_os dxi_linux = {
+    .allocate = dxi_linux_allocate,
+    .resize = dxi_linux_resize,
+    .release = dxi_linux_release,
+    .now_ns = dxi_linux_now_ns,
+    .several_processors = dxi_linux_several_processors,
+    .single_threaded = dxi_linux_single_threaded,
+
+    .socketpair = dxi_linux_socketpair,
+    .send = dxi_linux_send,
+    .receive = dxi_linux_receive,
+    .shutdown = dxi_linux_shutdown,
+    .socket_get = dxi_linux_socket_get,
+    .socket_set = dxi_linux_socket_set,
+    .socket_connected = dxi_linux_socket_connected,
+    .queued = dxi_linux_queued,
+    .poll = dxi_linux_poll,
+    .close = dxi_linux_close,
+    .set_cloexec = dxi_linux_set_cloexec,
+    .duplicate = dxi_linux_duplicate,
+    .pipe = dxi_linux_pipe,
+    .open = dxi_linux_open,
+
+    .pid = dxi_linux_pid,
+    .parent_pid = dxi_linux_parent_pid,
+    .pidfd_open = dxi_linux_pidfd_open,
+    .peer_pidfd = dxi_linux_peer_pidfd,
+    .signal = dxi_linux_signal,
+    .signal_group = dxi_linux_signal_group,
+    .reap = dxi_linux_reap,
+    .start = dxi_linux_start,
+    .fork = dxi_linux_fork,
+};
+
+const struct dxi_os *dxi_os = &dxi_linux;

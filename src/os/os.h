@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Floor 0: everything that duplex asks of the operating system, as one table of functions.
+ *
+ * Only files in src/os make system calls on sockets, processes, memory and clocks; everything above
+ * goes through dxi_os, so that a port, a fault injector or a simulated kernel replaces this one
+ * table. Every function returns a negative errno value on failure and leaves errno to nobody. None
+ * blocks, unless its comment says so.
+ */
+#ifndef DUPLEX_OS_OS_H
+#define DUPLEX_OS_OS_H
+
+#include "os/start.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* What one receive brought besides its bytes. */
+struct dxi_arrival {
+    int *descriptors; /* in: where to put them; close-on-exec */
+    size_t capacity;  /* in: how many fit; 0 has the kernel discard them */
+    bool packets;     /* in: the socket keeps packets whole */
+    bool barred;      /* in: the kernel lets none come (SO_PASSRIGHTS), so nobody need look */
+    size_t count;     /* out: how many came */
+    bool lost;        /* out: more came than fitted, or than this process may have open */
+    bool cut;         /* out: the packet was larger than the buffer */
+};
+
+/* How a child ended, as the kernel tells it. */
+struct dxi_ended {
+    bool known;      /* false: somebody else reaped it, and the kernel keeps no record */
+    int wait_code;   /* CLD_EXITED, CLD_KILLED or CLD_DUMPED */
+    int wait_status; /* exit code or signal */
+    uint64_t user_us, system_us, peak_memory_bytes; /* 0 if unknown */
+};
+
+struct dxi_os {
+    void *(*allocate)(size_t size);
+    void *(*resize)(void *memory, size_t size);
+    void (*release)(void *memory);
+
+    uint64_t (*now_ns)(void);         /* CLOCK_MONOTONIC */
+    bool (*several_processors)(void); /* has the machine more than one */
+    bool (*single_threaded)(void); /* false if this process may have, or have had, other threads */
+
+    /* AF_UNIX, close-on-exec. type is SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM. */
+    int (*socketpair)(int type, int ret[2]);
+    /* MSG_DONTWAIT and MSG_NOSIGNAL always. -EAGAIN sent nothing, descriptors included. */
+    ssize_t (*send)(int fd, const struct iovec *parts, size_t part_count, const int *descriptors,
+                    size_t descriptor_count);
+    /* MSG_DONTWAIT and MSG_CMSG_CLOEXEC always. 0 is the end, or an empty packet. */
+    ssize_t (*receive)(int fd, void *bytes, size_t size, struct dxi_arrival *arrival);
+    int (*shutdown)(int fd, int how);
+    int (*socket_get)(int fd, int name, int *ret); /* SOL_SOCKET */
+    int (*socket_set)(int fd, int name, int value);
+    int (*socket_connected)(int fd); /* 0 if it has a peer */
+    ssize_t (*queued)(int fd);       /* bytes ready to be received; of DGRAM, the first packet's */
+
+    /* Blocks until deadline_ns, absolute; 0 only looks, UINT64_MAX is for ever. Retries EINTR. */
+    int (*poll)(struct pollfd *descriptors, size_t count, uint64_t deadline_ns);
+    int (*close)(int fd);
+    int (*set_cloexec)(int fd, bool on);
+    int (*duplicate)(int fd, int at_least);   /* close-on-exec */
+    int (*pipe)(int ret[2]);                  /* close-on-exec */
+    int (*open)(const char *path, int flags); /* close-on-exec */
+
+    pid_t (*pid)(void);
+    pid_t (*parent_pid)(void);
+    int (*pidfd_open)(pid_t pid);
+    int (*peer_pidfd)(
+        int fd); /* of the process that made a socketpair; -ENODATA if it has been reaped */
+    /*
+     * Signal a child, or the process group that it leads. The pid serves where the kernel or a
+     * filter knows no signals by pidfd, and then only while the child has not been reaped: else
+     * -ESRCH.
+     */
+    int (*signal)(int pidfd, pid_t pid, int signal);
+    int (*signal_group)(int pidfd, pid_t leader, int signal);
+    int (*reap)(int pidfd, struct dxi_ended *ret); /* -EAGAIN while it runs */
+    /* Run a program in a child. Blocks until it runs or could not. See start.h. */
+    int (*start)(const struct dxi_start *start, struct dxi_started *ret);
+    /* Run a function in a child. Blocks until the child exists. See start.h. */
+    int (*fork)(const struct dxi_start *start, struct dxi_started *ret);
+};
+
+/* The table in force. Tests replace it before they open a handle; the library never does. */
+extern const struct dxi_os *dxi_os;
+
+/* The table that talks to Linux. */
+extern const struct dxi_os dxi_linux;
+
+/*
+ * A number that is the same as long as this is the same process, and differs in each forked child:
+ * it is how a handle notices that it was inherited. 0 never.
+ */
+uint64_t dxi_generation(void);
+
+/* Where to look whether it is still the same: one load, no system call. Holds 0 in a forked child.
+ */
+const _Atomic uint64_t *dxi_generation_mark(void);
+
+/* The absolute time for poll(): timeout_ms from now, DX_NOW and DX_FOREVER included. */
+uint64_t dxi_deadline(int timeout_ms);
+
+#endif
