@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The native framing. A header of 16 bytes in network byte order, then the payload:
+ *
+ *     u32 payload length, u8 kind, u8 flags, u16 descriptors, u64 id
+ *
+ * The peer may be hostile: whatever is unknown or over a limit is a violation, found as soon as the
+ * header is there and before anything is allocated for the payload.
+ */
+#include "wire/native.h"
+
+#include <errno.h>
+
+static int violation(struct dxi_fault *fault, enum dxi_violation what, uint64_t value,
+                     uint64_t limit)
+{
+    *fault = (struct dxi_fault){what, value, limit};
+    return -EPROTO;
+}
+
+static int check_hello(struct dxi_decoder *decoder, const struct dxi_frame *frame)
+{
+    if (decoder->greeted)
+        return violation(&decoder->fault, DXI_VIOLATION_SECOND_HELLO, 0, 0);
+    if (frame->size < DXI_HELLO_SIZE || frame->size > DXI_HELLO_SIZE_MAX)
+        return violation(&decoder->fault, DXI_VIOLATION_HELLO_SIZE, frame->size, 0);
+    if (frame->more)
+        return violation(&decoder->fault, DXI_VIOLATION_FLAGS, DXI_FLAG_MORE, 0);
+    if (frame->descriptors > 0)
+        return violation(&decoder->fault, DXI_VIOLATION_DESCRIPTOR_LIMIT, frame->descriptors, 0);
+    return 0;
+}
+
+static int check_message(struct dxi_decoder *decoder, const struct dxi_frame *frame)
+{
+    if (!decoder->greeted)
+        return violation(&decoder->fault, DXI_VIOLATION_NO_HELLO, frame->kind, 0);
+    if (frame->size > decoder->message_limit - decoder->assembled)
+        return violation(&decoder->fault, DXI_VIOLATION_LENGTH,
+                         (uint64_t)frame->size + decoder->assembled, decoder->message_limit);
+    if (frame->more && frame->size == 0)
+        return violation(&decoder->fault, DXI_VIOLATION_EMPTY_FRAGMENT, 0, 0);
+    if (frame->descriptors > decoder->descriptor_limit)
+        return violation(&decoder->fault, DXI_VIOLATION_DESCRIPTOR_LIMIT, frame->descriptors,
+                         decoder->descriptor_limit);
+    if (decoder->continued && frame->descriptors > 0)
+        return violation(&decoder->fault, DXI_VIOLATION_FRAGMENT_DESCRIPTORS, frame->descriptors,
+                         0);
+    return 0;
+}
+
+static int check(struct dxi_decoder *decoder, const struct dxi_frame *frame, uint8_t flags)
+{
+    if (frame->kind != DXI_KIND_HELLO && frame->kind != DXI_KIND_MESSAGE)
+        return violation(&decoder->fault, DXI_VIOLATION_KIND, frame->kind, 0);
+    if ((flags & ~DXI_FLAG_MORE) != 0)
+        return violation(&decoder->fault, DXI_VIOLATION_FLAGS, flags, 0);
+    /* Neither kind has an id: it is kept for requests and their replies. */
+    if (frame->id != 0)
+        return violation(&decoder->fault, DXI_VIOLATION_ID, frame->id, 0);
+    if (frame->kind == DXI_KIND_HELLO)
+        return check_hello(decoder, frame);
+    return check_message(decoder, frame);
+}
+
+static int decode(struct dxi_decoder *decoder, const uint8_t *bytes, size_t size,
+                  struct dxi_frame *ret)
+{
+    if (size < DXI_HEADER_SIZE) {
+        decoder->needed = DXI_HEADER_SIZE;
+        return 0;
+    }
+    uint8_t flags = bytes[5];
+
+    ret->header = DXI_HEADER_SIZE;
+    ret->size = dxi_load32(bytes);
+    ret->trailer = 0;
+    ret->kind = bytes[4];
+    ret->more = (flags & DXI_FLAG_MORE) != 0;
+    ret->descriptors = dxi_load16(bytes + 6);
+    ret->id = dxi_load64(bytes + 8);
+
+    int error = check(decoder, ret, flags);
+
+    if (error < 0)
+        return error;
+    if (size - DXI_HEADER_SIZE < ret->size) {
+        decoder->needed = DXI_HEADER_SIZE + ret->size;
+        return 0;
+    }
+    return 1;
+}
+
+static int decode_last(struct dxi_decoder *decoder, const uint8_t *bytes, size_t size,
+                       struct dxi_frame *ret)
+{
+    return decode(decoder, bytes, size, ret);
+}
+
+static void consume(struct dxi_decoder *decoder, const struct dxi_frame *frame)
+{
+    decoder->needed = DXI_HEADER_SIZE;
+    if (frame->kind == DXI_KIND_HELLO) {
+        decoder->greeted = true;
+        decoder->plain = true;
+        return;
+    }
+    decoder->continued = frame->more;
+    decoder->plain = !frame->more;
+    decoder->assembled = frame->more ? decoder->assembled + frame->size : 0;
+}
+
+static int encode(const struct dxi_letter *letter, struct dxi_envelope *ret)
+{
+    if (letter->size > UINT32_MAX)
+        return -EMSGSIZE;
+    dxi_store32(ret->header, (uint32_t)letter->size);
+    ret->header[4] = letter->kind;
+    ret->header[5] = letter->more ? DXI_FLAG_MORE : 0;
+    dxi_store16(ret->header + 6, letter->descriptors);
+    dxi_store64(ret->header + 8, letter->id);
+    ret->header_size = DXI_HEADER_SIZE;
+    ret->trailer_size = 0;
+    return 0;
+}
+
+const struct dxi_framing dxi_framing_native = {
+    .name = "native",
+    .greets = true,
+    .carries_descriptors = true,
+    .fragments = true,
+    .decode = decode,
+    .decode_last = decode_last,
+    .consume = consume,
+    .encode = encode,
+};
+
+void dxi_hello_encode(const struct dxi_hello *hello, uint8_t ret[DXI_HELLO_SIZE])
+{
+    dxi_store16(ret, hello->version);
+    dxi_store16(ret + 2, hello->descriptor_limit);
+    dxi_store32(ret + 4, hello->features);
+    dxi_store64(ret + 8, hello->message_limit);
+}
+
+int dxi_hello_decode(const uint8_t *payload, size_t size, struct dxi_hello *ret,
+                     struct dxi_fault *ret_fault)
+{
+    if (size < DXI_HELLO_SIZE || size > DXI_HELLO_SIZE_MAX)
+        return violation(ret_fault, DXI_VIOLATION_HELLO_SIZE, size, 0);
+    ret->version = dxi_load16(payload);
+    ret->descriptor_limit = dxi_load16(payload + 2);
+    ret->features = dxi_load32(payload + 4);
+    ret->message_limit = dxi_load64(payload + 8);
+    if (ret->version != DXI_VERSION)
+        return violation(ret_fault, DXI_VIOLATION_VERSION, ret->version, DXI_VERSION);
+    return 0;
+}
