@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the other floors may ask of a channel beyond its public interface.
+ */
+#ifndef DUPLEX_CHANNEL_CHANNEL_H
+#define DUPLEX_CHANNEL_CHANNEL_H
+
+#include <duplex/channel.h>
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Make a channel of descriptors that are known to be good: close-on-exec, connected, of this type.
+ * They are the channel's on success. Sends the greeting of the native framing. options is never
+ * NULL, and was checked by dxi_channel_check_options().
+ */
+int dxi_channel_open(dx_channel **ret, int read_fd, int write_fd,
+                     const dx_channel_options *options);
+
+/* Check options and explain in options->failure what is wrong with them. 0 or -EINVAL. */
+int dxi_channel_check_options(const dx_channel_options *options);
+
+/* SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM. */
+int dxi_channel_socket_type(dx_channel_type type);
+
+/* Tell of the peer's death by this pidfd. It must outlive the channel, unless owned, which passes
+ * it. */
+void dxi_channel_watch(dx_channel *channel, int pidfd, bool owned);
+
+/* From now on only dxi_channel_destroy() closes it; dx_channel_close() does nothing. */
+void dxi_channel_claim(dx_channel *channel);
+dx_channel *dxi_channel_destroy(dx_channel *channel);
+
+/*
+ * For somebody who waits for something else and keeps the channel alive meanwhile: fill ret with
+ * what to poll for (0, 1 or 2 entries; none when the backlog is full or the conversation is over),
+ * then serve: send what is pending and take in what has come, up to the backlog, without waiting.
+ */
+size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2]);
+void dxi_channel_serve(dx_channel *channel);
+
+/*
+ * Say the end in this direction without waiting, if it can be said now: what was accepted before it
+ * goes first. For dx_process_stop(), which asks again until it is. False if it is still to be said.
+ */
+bool dxi_channel_end_now(dx_channel *channel);
+
+/* Fill a failure, if there is one to fill, and return error. */
+int dxi_fail(dx_failure *failure, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A channel as its own folder sees it.
+ *
+ * Two locks, because one thread may send while another receives. The outbox's is held for the whole
+ * of a send, its waits included; the inbox's never while anybody sleeps. A sender takes the
+ * outbox's first and then, for a moment, the inbox's, to take in what arrives. A receiver lets go of
+ * the inbox's before it flushes, and flushes only if nobody has the outbox's.
+ */
+#ifndef DUPLEX_CHANNEL_INTERNAL_H
+#define DUPLEX_CHANNEL_INTERNAL_H
+
+#include "channel/channel.h"
+#include "channel/inbox.h"
+#include "channel/outbox.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum {
+    /*
+     * A wake-up across processors takes about as long; to look for longer than that cannot pay. The
+     * bound on the penalty makes looking in vain cost a thousandth of it, yet finds a change.
+     */
+    DXI_SPIN_NS = 50 * 1000,
+    DXI_SPIN_PENALTY_MAX = 1024,
+    DXI_SPIN_US_MAX = 1000,
+};
+
+/* What has become of the direction towards us. */
+enum dxi_inbound {
+    DXI_INBOUND_OPEN,
+    DXI_INBOUND_LAST,   /* the kernel has nothing more; the inbox may */
+    DXI_INBOUND_BROKEN, /* the protocol is broken; the inbox may have messages from before */
+    DXI_INBOUND_OVER    /* inbound_result was reported, and stays: 0, -EPROTO or -EPIPE */
+};
+
+/* Whether to look for an answer a while before sleeping. See receive.c. */
+struct dxi_spin {
+    uint64_t limit_ns; /* 0: never */
+    unsigned penalty;  /* waits to sleep through at once, after the last look that was in vain */
+    unsigned skip;     /* of these, still to come */
+};
+
+struct dx_channel {
+    uint64_t generation; /* the process that made it */
+    const _Atomic uint64_t *generation_mark;
+    int read_fd, write_fd;
+    int type; /* SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM */
+    const struct dxi_framing *framing;
+    size_t message_limit;
+    size_t receive_backlog;
+    unsigned descriptor_limit;
+    bool claimed; /* by a process, which closes it */
+
+    int peer_pidfd; /* or -1 */
+    bool peer_pidfd_owned;
+
+    pthread_mutex_t in_lock;
+    struct dxi_inbox in;
+    enum dxi_inbound inbound;
+    int inbound_result;
+    unsigned reads_blind; /* reads since the last look whether the peer lives */
+    unsigned waits_first; /* so many receives to come wait before they read */
+    bool drain_limited;   /* the peer is dead: only what lies in the kernel is its own */
+    size_t drain_left;    /* bytes, or packets of DGRAM */
+    bool receiver_waits;
+    struct dxi_spin spin;
+
+    pthread_mutex_t out_lock;
+    struct dxi_outbox out;
+    _Atomic bool out_pending; /* something lies in the outbox */
+    _Atomic bool out_wanted;  /* a send was refused for want of room, and will be made again */
+
+    /* Written by one side and read by the other. */
+    _Atomic bool peer_gone;            /* it takes nothing more */
+    _Atomic bool peer_dead;            /* it is no more, and says nothing either */
+    _Atomic bool broken;               /* the protocol is broken: -EPROTO both ways */
+    _Atomic size_t peer_limit;         /* the largest message it accepts; 0: not known yet */
+    _Atomic unsigned peer_descriptors; /* the most it accepts, once peer_limit is known */
+
+    pthread_mutex_t text_lock;
+    char text[DX_TEXT_SIZE];
+};
+
+/* A wait that begins when somebody first has to wait, so that a call that need not reads no clock.
+ */
+struct dxi_patience {
+    int timeout_ms;
+    bool started;
+    uint64_t deadline_ns;
+};
+
+uint64_t dxi_patience_deadline(struct dxi_patience *patience);
+bool dxi_patience_over(struct dxi_patience *patience);
+
+/* Whether the handle may be used: 0, -EINVAL or -ECHILD. Costs no system call. */
+static inline int dxi_channel_check(const dx_channel *channel)
+{
+    if (channel == NULL)
+        return -EINVAL;
+    return atomic_load_explicit(channel->generation_mark, memory_order_relaxed) ==
+                   channel->generation
+               ? 0
+               : -ECHILD;
+}
+
+/* Explain, and return error. */
+int dxi_channel_fail(dx_channel *channel, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int dxi_channel_fail_fault(dx_channel *channel, const struct dxi_fault *fault);
+
+/* receive.c; the caller holds in_lock. */
+
+/*
+ * Read once, of a stream so many bytes at most. 1: something came; 0: nothing now, or the inbound
+ * state changed, see there; or an error that leaves the channel as it was, -ENOMEM for one.
+ */
+int dxi_channel_fill(dx_channel *channel, size_t most);
+
+/* The peer has died: what its kernel buffer holds now is the last. */
+void dxi_channel_mourn(dx_channel *channel);
+
+/* The peer broke the protocol: end it for both directions, and explain. Returns -EPROTO. */
+int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault);
+
+/* A HELLO came. The context is the channel. */
+int dxi_channel_greet(void *context, const uint8_t *payload, size_t size);
+
+/* What became of taking in. */
+enum dxi_taking {
+    DXI_TAKING,       /* there is room for more, and nothing has come */
+    DXI_TAKING_FULL,  /* the backlog is full */
+    DXI_TAKING_OTHER, /* another thread receives, and takes in what comes */
+    DXI_TAKING_OVER   /* nothing more can come */
+};
+
+/* receive.c; these take in_lock. Take in what has come, up to the backlog, without waiting. */
+enum dxi_taking dxi_channel_take_in(dx_channel *channel);
+
+/* Bytes that were taken in and not received. */
+size_t dxi_channel_backlog(dx_channel *channel);
+
+/* wait.c */
+
+/* The caller holds out_lock. 0 when a send may get on; -ETIMEDOUT, -EDEADLK, -EPIPE, -EPROTO. */
+int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience);
+
+/*
+ * Send what is pending, without waiting, before a look or a sleep. The caller holds in_lock, which is
+ * released meanwhile, because a send may have to take in. True if something came in by that.
+ */
+bool dxi_channel_flush_between(dx_channel *channel, bool *ret_refused);
+
+/* The caller holds in_lock, which is released while it waits. 0 or -ETIMEDOUT. */
+int dxi_wait_to_receive(dx_channel *channel, struct dxi_patience *patience);
+
+/* transmit.c; the caller holds out_lock. */
+
+/*
+ * Send the outbox and then the message, if there is one. 0 also for a message that has begun when the
+ * deadline passes: it goes to the outbox, and is as good as sent.
+ */
+int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const int *descriptors,
+                         size_t descriptor_count, struct dxi_patience *patience);
+
+/* What the kernel answered to a send that moved nothing. 0 means: wait, then try again. */
+int dxi_channel_refused(dx_channel *channel, ssize_t status);
+
+/* Read what a datagram peer has said before something is sent to it. */
+void dxi_channel_take_in_datagrams(dx_channel *channel);
+
+/* An event loop must learn when it is worth trying again. */
+void dxi_channel_note_wanted(dx_channel *channel, int error);
+
+/*
+ * transmit.c: send what is pending if nobody else is sending, without waiting. false if the kernel
+ * refused it for another reason than a full buffer.
+ */
+bool dxi_channel_flush_now(dx_channel *channel);
+
+/*
+ * send.c: the last words before the descriptors are closed. A stream says its end by being closed,
+ * and only then: shutdown(2) would end it for others who hold the same socket, too.
+ */
+void dxi_channel_say_goodbye(dx_channel *channel);
+
+#endif

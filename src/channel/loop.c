@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For those who wait elsewhere: an event loop of the user's, or the process floor.
+ *
+ * Nothing here waits, not even for a lock that a sender in another thread holds while it waits.
+ */
+#include "channel/internal.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+int dx_channel_fd(const dx_channel *channel)
+{
+    int error = dxi_channel_check(channel);
+
+    return error < 0 ? error : channel->read_fd;
+}
+
+int dx_channel_write_fd(const dx_channel *channel)
+{
+    int error = dxi_channel_check(channel);
+
+    return error < 0 ? error : channel->write_fd;
+}
+
+int dx_channel_events(dx_channel *channel)
+{
+    int error = dxi_channel_check(channel);
+
+    if (error < 0)
+        return error;
+    pthread_mutex_lock(&channel->in_lock);
+    int events = channel->inbound == DXI_INBOUND_OPEN ? POLLIN : 0;
+
+    pthread_mutex_unlock(&channel->in_lock);
+    if (atomic_load_explicit(&channel->out_pending, memory_order_relaxed) ||
+        atomic_load_explicit(&channel->out_wanted, memory_order_relaxed))
+        events |= POLLOUT;
+    return events;
+}
+
+/* Whether dx_recv() has something to say without reading. The caller holds in_lock. */
+static bool ready(dx_channel *channel)
+{
+    return channel->inbound != DXI_INBOUND_OPEN || dxi_inbox_ready(&channel->in);
+}
+
+int dx_channel_timeout_ms(dx_channel *channel)
+{
+    int error = dxi_channel_check(channel);
+
+    if (error < 0)
+        return error;
+    pthread_mutex_lock(&channel->in_lock);
+    /* An end that was reported is no news. */
+    bool news = channel->inbound != DXI_INBOUND_OVER && ready(channel);
+
+    pthread_mutex_unlock(&channel->in_lock);
+    return news ? 0 : DX_FOREVER;
+}
+
+/* Whether the peer has died, which its socket need not tell. */
+static bool dead(const dx_channel *channel)
+{
+    struct pollfd death = {.fd = channel->peer_pidfd, .events = POLLIN};
+
+    return dxi_os->poll(&death, 1, 0) > 0;
+}
+
+int dx_channel_process(dx_channel *channel)
+{
+    int error = dxi_channel_check(channel);
+
+    if (error < 0)
+        return error;
+    /* Whoever was refused is told by this event, and is refused again or not. */
+    atomic_store_explicit(&channel->out_wanted, false, memory_order_relaxed);
+    dxi_channel_serve(channel);
+    pthread_mutex_lock(&channel->in_lock);
+    bool news = ready(channel);
+    bool silent = !news && !channel->drain_limited && channel->peer_pidfd >= 0;
+
+    pthread_mutex_unlock(&channel->in_lock);
+    if (silent && dead(channel)) {
+        pthread_mutex_lock(&channel->in_lock);
+        dxi_channel_mourn(channel);
+        pthread_mutex_unlock(&channel->in_lock);
+        dxi_channel_take_in(channel);
+        news = true;
+    }
+    return news ? 1 : 0;
+}
+
+size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2])
+{
+    bool pending = atomic_load_explicit(&channel->out_pending, memory_order_relaxed);
+    bool taking = dxi_channel_take_in(channel) == DXI_TAKING;
+    size_t count = 0;
+
+    if (taking)
+        ret[count++] = (struct pollfd){.fd = channel->read_fd, .events = POLLIN};
+    if (!pending)
+        return count;
+    if (count > 0 && channel->write_fd == channel->read_fd)
+        ret[0].events |= POLLOUT;
+    else
+        ret[count++] = (struct pollfd){.fd = channel->write_fd, .events = POLLOUT};
+    return count;
+}
+
+void dxi_channel_serve(dx_channel *channel)
+{
+    dxi_channel_flush_now(channel);
+    dxi_channel_take_in(channel);
+}

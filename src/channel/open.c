@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where channels come from and how they end.
+ */
+#include "channel/internal.h"
+
+#include "os/os.h"
+#include "wire/native.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Linux 6.16; the headers of Debian 12 lack it. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+enum {
+    /* The kernel refuses a packet that leaves less than this of the send buffer (Linux, af_unix).
+     */
+    PACKET_OVERHEAD = 32,
+    PACKET_MIN = 512,
+    BACKLOG_SLACK = 64 << 10,
+};
+
+static const dx_channel_options defaults;
+
+static const struct dxi_framing *framing_of(dx_framing framing)
+{
+    switch (framing) {
+    case DX_FRAMING_NATIVE:
+        return &dxi_framing_native;
+    case DX_FRAMING_LINE:
+        return &dxi_framing_line;
+    }
+    return NULL;
+}
+
+int dxi_channel_socket_type(dx_channel_type type)
+{
+    switch (type) {
+    case DX_STREAM:
+        return SOCK_STREAM;
+    case DX_SEQPACKET:
+        return SOCK_SEQPACKET;
+    case DX_DGRAM:
+        return SOCK_DGRAM;
+    }
+    return -EINVAL;
+}
+
+int dxi_channel_check_options(const dx_channel_options *options)
+{
+    const struct dxi_framing *framing = framing_of(options->framing);
+
+    if (dxi_channel_socket_type(options->type) < 0)
+        return dxi_fail(options->failure, -EINVAL, "there is no channel type %d",
+                        (int)options->type);
+    if (framing == NULL)
+        return dxi_fail(options->failure, -EINVAL, "there is no framing %d", (int)options->framing);
+    if (options->type != DX_STREAM && !framing->fragments)
+        return dxi_fail(options->failure, -EINVAL, "the framing '%s' needs a stream",
+                        framing->name);
+    if (options->message_limit > DX_MESSAGE_LIMIT_MAX)
+        return dxi_fail(options->failure, -EINVAL,
+                        "a message limit of %zu bytes is over the greatest, %zu",
+                        options->message_limit, DX_MESSAGE_LIMIT_MAX);
+    if (options->descriptor_limit > DX_DESCRIPTORS_MAX)
+        return dxi_fail(options->failure, -EINVAL,
+                        "a limit of %u descriptors is over the kernel's, %d",
+                        options->descriptor_limit, DX_DESCRIPTORS_MAX);
+    if (options->descriptor_limit > 0 && !framing->carries_descriptors)
+        return dxi_fail(options->failure, -EINVAL, "the framing '%s' carries no descriptors",
+                        framing->name);
+    if (options->spin_us > DXI_SPIN_US_MAX)
+        return dxi_fail(options->failure, -EINVAL, "to look for %d us is over the greatest, %d",
+                        options->spin_us, DXI_SPIN_US_MAX);
+    if (options->socket_buffer > DX_MESSAGE_LIMIT_MAX)
+        return dxi_fail(options->failure, -EINVAL, "a socket buffer of %zu bytes is too large",
+                        options->socket_buffer);
+    return 0;
+}
+
+/* What each side says first. If it cannot leave now it leaves before anything else. */
+static int greet(dx_channel *channel)
+{
+    struct dxi_hello hello = {
+        .version = DXI_VERSION,
+        .descriptor_limit = (uint16_t)channel->descriptor_limit,
+        .message_limit = channel->message_limit,
+    };
+    uint8_t payload[DXI_HELLO_SIZE];
+    struct dxi_letter letter = {
+        .data = payload,
+        .size = sizeof(payload),
+        .kind = DXI_KIND_HELLO,
+    };
+    struct dxi_parting parting;
+
+    dxi_hello_encode(&hello, payload);
+    int error = dxi_parting_begin(&parting, channel->framing, &letter, channel->out.packet_limit);
+
+    if (error == 0)
+        error = dxi_parting_keep(&parting, &channel->out);
+    if (error < 0)
+        return error;
+    atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
+    dxi_channel_flush_now(channel);
+    return 0;
+}
+
+/* Settings of the sockets. None is needed for correctness, so none can fail the channel. */
+static void configure(dx_channel *channel, const dx_channel_options *options)
+{
+    if (options->socket_buffer > 0)
+        (void)dxi_os->socket_set(channel->write_fd, SO_SNDBUF, (int)options->socket_buffer);
+    /*
+     * Where no descriptor is welcome the kernel need not even bring one: to discard a descriptor
+     * whose close hangs would stall us. Older kernels answer ENOPROTOOPT, and we discard.
+     */
+    if (channel->descriptor_limit == 0)
+        channel->in.barred = dxi_os->socket_set(channel->read_fd, SO_PASSRIGHTS, 0) == 0;
+    if (channel->type == SOCK_STREAM)
+        return;
+    int buffer = 0;
+
+    channel->out.packet_limit = DXI_PACKET_MAX;
+    if (dxi_os->socket_get(channel->write_fd, SO_SNDBUF, &buffer) == 0 &&
+        buffer < DXI_PACKET_MAX + PACKET_OVERHEAD)
+        channel->out.packet_limit =
+            buffer > PACKET_MIN + PACKET_OVERHEAD ? (size_t)buffer - PACKET_OVERHEAD : PACKET_MIN;
+}
+
+static void free_channel(dx_channel *channel)
+{
+    dxi_inbox_close(&channel->in);
+    dxi_outbox_close(&channel->out);
+    pthread_mutex_destroy(&channel->in_lock);
+    pthread_mutex_destroy(&channel->out_lock);
+    pthread_mutex_destroy(&channel->text_lock);
+    dxi_os->release(channel);
+}
+
+int dxi_channel_open(dx_channel **ret, int read_fd, int write_fd, const dx_channel_options *options)
+{
+    dx_channel *channel = dxi_os->allocate(sizeof(*channel));
+
+    if (channel == NULL)
+        return dxi_fail(options->failure, -ENOMEM, "no memory for a channel");
+    memset(channel, 0, sizeof(*channel));
+    channel->generation = dxi_generation();
+    channel->generation_mark = dxi_generation_mark();
+    channel->read_fd = read_fd;
+    channel->write_fd = write_fd;
+    channel->type = dxi_channel_socket_type(options->type);
+    channel->framing = framing_of(options->framing);
+    channel->message_limit =
+        options->message_limit > 0 ? options->message_limit : DX_MESSAGE_LIMIT_DEFAULT;
+    channel->receive_backlog = channel->message_limit + BACKLOG_SLACK;
+    if (options->receive_backlog > channel->receive_backlog)
+        channel->receive_backlog = options->receive_backlog;
+    channel->descriptor_limit = options->descriptor_limit;
+    if (options->spin_us >= 0 && dxi_os->several_processors())
+        channel->spin.limit_ns =
+            options->spin_us > 0 ? (uint64_t)options->spin_us * 1000 : DXI_SPIN_NS;
+    channel->peer_pidfd = -1;
+    pthread_mutex_init(&channel->in_lock, NULL);
+    pthread_mutex_init(&channel->out_lock, NULL);
+    pthread_mutex_init(&channel->text_lock, NULL);
+    configure(channel, options);
+    int error = dxi_inbox_open(&channel->in, channel->framing, channel->type != SOCK_STREAM,
+                               channel->message_limit, channel->descriptor_limit);
+
+    if (error == 0 && channel->framing->greets)
+        error = greet(channel);
+    if (error < 0) {
+        free_channel(channel);
+        return dxi_fail(options->failure, error, "no memory for a channel");
+    }
+    *ret = channel;
+    return 0;
+}
+
+int dx_channel_pair(dx_channel *ret_ends[2], const dx_channel_options *options)
+{
+    if (options == NULL)
+        options = &defaults;
+    int error = dxi_channel_check_options(options);
+
+    if (error < 0)
+        return error;
+    if (ret_ends == NULL)
+        return dxi_fail(options->failure, -EINVAL, "dx_channel_pair() needs a place for two ends");
+    dx_channel *ends[2] = {NULL, NULL};
+    int fds[2];
+
+    error = dxi_os->socketpair(dxi_channel_socket_type(options->type), fds);
+    if (error < 0)
+        return dxi_fail(options->failure, error, "cannot make a socketpair: %s",
+                        dx_error_text(error));
+    error = dxi_channel_open(&ends[0], fds[0], fds[0], options);
+    if (error < 0) {
+        dxi_os->close(fds[0]);
+        dxi_os->close(fds[1]);
+        return error;
+    }
+    error = dxi_channel_open(&ends[1], fds[1], fds[1], options);
+    if (error < 0) {
+        dx_channel_close(ends[0]);
+        dxi_os->close(fds[1]);
+        return error;
+    }
+    ret_ends[0] = ends[0];
+    ret_ends[1] = ends[1];
+    return 0;
+}
+
+/* Whether a channel can be made of this descriptor; learns its type. */
+static int examine(int fd, int *ret_type, dx_failure *failure)
+{
+    int domain = 0;
+    int error = dxi_os->socket_get(fd, SO_DOMAIN, &domain);
+
+    if (error == 0)
+        error = dxi_os->socket_get(fd, SO_TYPE, ret_type);
+    if (error == -EBADF)
+        return dxi_fail(failure, error, "descriptor %d is not open", fd);
+    if (error == -ENOTSOCK)
+        return dxi_fail(failure, error, "descriptor %d is not a socket", fd);
+    if (error < 0)
+        return dxi_fail(failure, error, "cannot examine descriptor %d: %s", fd,
+                        dx_error_text(error));
+    if (domain != AF_UNIX)
+        return dxi_fail(failure, -EINVAL, "descriptor %d is not a socket of AF_UNIX", fd);
+    if (dxi_os->socket_connected(fd) < 0)
+        return dxi_fail(failure, -EINVAL, "the socket %d is not connected", fd);
+    return 0;
+}
+
+int dx_channel_attach(dx_channel **ret, int read_fd, int write_fd,
+                      const dx_channel_options *options)
+{
+    dx_channel_options own = options != NULL ? *options : defaults;
+    int type = 0;
+    int write_type = 0;
+    int error = examine(read_fd, &type, own.failure);
+
+    if (error == 0)
+        error = examine(write_fd, &write_type, own.failure);
+    if (error < 0)
+        return error;
+    if (ret == NULL || type != write_type)
+        return dxi_fail(own.failure, -EINVAL, "%s",
+                        ret == NULL ? "dx_channel_attach() needs a place for the channel"
+                                    : "the two sockets are of different types");
+    own.type = type == SOCK_STREAM ? DX_STREAM : type == SOCK_SEQPACKET ? DX_SEQPACKET : DX_DGRAM;
+    error = dxi_channel_check_options(&own);
+    if (error == 0)
+        error = dxi_channel_open(ret, read_fd, write_fd, &own);
+    if (error < 0)
+        return error;
+    /* Whatever else could come along would take the place of descriptors. */
+    (void)dxi_os->socket_set(read_fd, SO_PASSCRED, 0);
+    (void)dxi_os->socket_set(read_fd, SO_PASSSEC, 0);
+    (void)dxi_os->set_cloexec(read_fd, true);
+    (void)dxi_os->set_cloexec(write_fd, true);
+    return 0;
+}
+
+/* A descriptor number and nothing else; or -EINVAL. */
+static int parse_descriptor(const char *text)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return -EINVAL;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+
+    return *end != '\0' || errno != 0 || number > INT32_MAX ? -EINVAL : (int)number;
+}
+
+/*
+ * Watch the process at the other end. It made the socketpair, and so the kernel names it; before
+ * Linux 6.5 it is our parent or nobody, asked before and after, as a number may be taken by another
+ * process.
+ */
+static void watch_parent(dx_channel *channel)
+{
+    int pidfd = dxi_os->peer_pidfd(channel->read_fd);
+
+    /* The maker has been reaped: ENODATA, and before Linux 6.16 EINVAL. */
+    if (pidfd == -ENODATA || pidfd == -ESRCH || pidfd == -EINVAL) {
+        dxi_channel_mourn(channel);
+        return;
+    }
+    if (pidfd < 0) {
+        pid_t parent = dxi_os->parent_pid();
+
+        pidfd = parent > 1 ? dxi_os->pidfd_open(parent) : -1;
+        if (pidfd >= 0 && dxi_os->parent_pid() != parent) {
+            dxi_os->close(pidfd);
+            pidfd = -1;
+        }
+    }
+    if (pidfd >= 0)
+        dxi_channel_watch(channel, pidfd, true);
+}
+
+int dx_channel_to_parent(dx_channel **ret, const dx_channel_options *options)
+{
+    static const char name[] = "DUPLEX_FD";
+    dx_failure *failure = options != NULL ? options->failure : NULL;
+    const char *value = getenv(name);
+
+    if (value == NULL)
+        return dxi_fail(failure, -ENOENT,
+                        "this program was not started by duplex: %s is not in its environment",
+                        name);
+    int fd = parse_descriptor(value);
+
+    if (fd < 0)
+        return dxi_fail(failure, fd, "%s holds '%.64s', which is no descriptor number", name,
+                        value);
+    int error = dx_channel_attach(ret, fd, fd, options);
+
+    if (error < 0)
+        return error;
+    /* The promise is for this program alone; what it starts must not believe it. */
+    unsetenv(name);
+    watch_parent(*ret);
+    return 0;
+}
+
+void dxi_channel_watch(dx_channel *channel, int pidfd, bool owned)
+{
+    channel->peer_pidfd = pidfd;
+    channel->peer_pidfd_owned = owned;
+}
+
+void dxi_channel_claim(dx_channel *channel)
+{
+    channel->claimed = true;
+}
+
+dx_channel *dxi_channel_destroy(dx_channel *channel)
+{
+    if (channel == NULL || dxi_channel_check(channel) < 0)
+        return NULL;
+    dxi_channel_say_goodbye(channel);
+    dxi_os->close(channel->read_fd);
+    if (channel->write_fd != channel->read_fd)
+        dxi_os->close(channel->write_fd);
+    if (channel->peer_pidfd_owned)
+        dxi_os->close(channel->peer_pidfd);
+    free_channel(channel);
+    return NULL;
+}
+
+dx_channel *dx_channel_close(dx_channel *channel)
+{
+    if (channel == NULL || dxi_channel_check(channel) < 0 || channel->claimed)
+        return NULL;
+    return dxi_channel_destroy(channel);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The outbox: whole frames that the channel has accepted and the kernel has not. It is empty most
+ * of the time: a message goes straight from the user's memory to the kernel. It knows memory and
+ * frames, and no socket.
+ */
+#ifndef DUPLEX_CHANNEL_OUTBOX_H
+#define DUPLEX_CHANNEL_OUTBOX_H
+
+#include "wire/framing.h"
+#include "wire/native.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum {
+    /* Collected messages leave when so many bytes have come together. */
+    DXI_COALESCE = 64 << 10,
+    /*
+     * A message that does not fit into one packet is cut into pieces of this size, and packets of
+     * several messages are no larger. Larger ones could be sent, but of packets that fill the send
+     * buffer one goes at a time, and the sides take turns.
+     */
+    DXI_PIECE = (64 << 10) + DXI_HEADER_SIZE,
+};
+
+struct dxi_outbox {
+    uint8_t *bytes;
+    size_t capacity, start, end;
+    unsigned small_streak; /* sends in a row that needed no large one */
+    bool corked;
+    bool ended;          /* dx_channel_end() was said */
+    int error;           /* a message was cut off, or the peer is gone: nothing can follow */
+    bool lost;           /* something that had been accepted never left */
+    size_t packet_limit; /* the largest packet, headers included; 0 for a stream */
+    bool plain;          /* dxi_outbox_collect_plain() may be asked: corked, native, open */
+    size_t plain_limit;  /* payload bytes that need no closer look */
+};
+
+static inline size_t dxi_outbox_size(const struct dxi_outbox *out)
+{
+    return out->end - out->start;
+}
+
+void dxi_outbox_close(struct dxi_outbox *out);
+
+/* Make room for size bytes behind what is there. 0 or -ENOMEM. */
+int dxi_outbox_reserve(struct dxi_outbox *out, size_t size);
+
+/* Append bytes that there is room for. */
+void dxi_outbox_append(struct dxi_outbox *out, const void *bytes, size_t size);
+
+/*
+ * Collect a message the quick way that most go: a frame with nothing special about it, where there
+ * is room. false: it must be sent in full form.
+ */
+static inline bool dxi_outbox_collect_plain(struct dxi_outbox *out, const void *data, size_t size)
+{
+    size_t total = DXI_HEADER_SIZE + size;
+
+    if (!out->plain || size > out->plain_limit || out->end - out->start + total > DXI_COALESCE ||
+        out->end + total > out->capacity)
+        return false;
+    dxi_native_plain_header(out->bytes + out->end, size);
+    if (size > 0)
+        memcpy(out->bytes + out->end + DXI_HEADER_SIZE, data, size);
+    out->end += total;
+    return true;
+}
+
+/* The first bytes have left. */
+void dxi_outbox_sent(struct dxi_outbox *out, size_t size);
+
+/* It is empty after a send: give back memory that has not been needed for long. */
+void dxi_outbox_rest(struct dxi_outbox *out);
+
+/* How many bytes to send next: of a stream all, of packets as many whole frames as one packet
+ * holds. */
+size_t dxi_outbox_next(const struct dxi_outbox *out);
+
+/*
+ * A message on its way: the parts of it that have not left. On a stream it is one frame; cut into
+ * packets it is several, each with a header of its own.
+ */
+struct dxi_parting {
+    const struct dxi_framing *framing;
+    struct dxi_letter letter;     /* the whole message */
+    struct dxi_envelope envelope; /* of the present frame */
+    const uint8_t *data;          /* of the present frame */
+    size_t size;
+    bool more;          /* frames follow */
+    size_t offset;      /* bytes of the present frame that have left */
+    size_t done;        /* payload bytes in frames before the present one */
+    size_t frame_limit; /* payload bytes that one frame may have */
+    bool begun;         /* something has left */
+    bool finished;      /* everything has */
+};
+
+/* Prepare the first frame. 0, or the framing's refusal. */
+int dxi_parting_begin(struct dxi_parting *parting, const struct dxi_framing *framing,
+                      const struct dxi_letter *letter, size_t packet_limit);
+
+/* The parts of the present frame that have not left: at most 3. Returns how many. */
+size_t dxi_parting_parts(const struct dxi_parting *parting, struct iovec ret[3]);
+
+/* So many bytes of them have. */
+void dxi_parting_sent(struct dxi_parting *parting, size_t size);
+
+/* Put all that has not left into the outbox. 0 or -ENOMEM. */
+int dxi_parting_keep(struct dxi_parting *parting, struct dxi_outbox *out);
+
+#endif

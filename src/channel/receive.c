@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Receiving: from the kernel into the inbox, and from the inbox to the user.
+ *
+ * The end of a conversation has several faces. An orderly end is a read of 0 bytes; an empty packet
+ * is the same, because no frame is empty. A peer that died with our bytes unread shows as one
+ * ECONNRESET: on a stream after its last bytes, on packets before them (Linux). A peer whose socket
+ * a grandchild holds open shows nothing at all: only its pidfd tells. In each case what it had sent
+ * is read first, and only then the end reported.
+ */
+#include "channel/internal.h"
+
+#include "wire/native.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum {
+    /*
+     * A dead peer's datagrams: FIONREAD tells the size of the first only. This many are more than
+     * the largest send buffer holds (8 MiB after net.core.wmem_max, at 768 bytes or more for each).
+     */
+    DATAGRAMS_MAX = 16384,
+    /* After a read that found nothing, so many receives wait before they read. */
+    WAITS_FIRST = 16,
+    /* So many reads in a row that bring something go by without a look whether the peer lives. */
+    READS_BLIND = 64,
+    /*
+     * So many reads go by without a look at the clock: more than empty the kernel's buffer, so that
+     * a call that must not wait gets all that was there when it was made.
+     */
+    READS_UNTIMED = 512,
+};
+
+void dxi_channel_mourn(dx_channel *channel)
+{
+    atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
+    atomic_store_explicit(&channel->peer_dead, true, memory_order_relaxed);
+    if (channel->drain_limited)
+        return;
+    ssize_t queued = dxi_os->queued(channel->read_fd);
+
+    channel->drain_limited = true;
+    if (channel->type == SOCK_DGRAM)
+        channel->drain_left = DATAGRAMS_MAX;
+    else
+        channel->drain_left = queued > 0 ? (size_t)queued : 0;
+}
+
+static void close_inbound(dx_channel *channel)
+{
+    if (channel->inbound == DXI_INBOUND_OPEN)
+        channel->inbound = DXI_INBOUND_LAST;
+}
+
+int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault)
+{
+    channel->inbound = DXI_INBOUND_BROKEN;
+    atomic_store_explicit(&channel->broken, true, memory_order_relaxed);
+    /* Nothing is sent or taken any more; a peer that goes on sending learns it at once. */
+    dxi_os->shutdown(channel->read_fd, SHUT_RDWR);
+    if (channel->write_fd != channel->read_fd)
+        dxi_os->shutdown(channel->write_fd, SHUT_RDWR);
+    return dxi_channel_fail_fault(channel, fault);
+}
+
+int dxi_channel_greet(void *context, const uint8_t *payload, size_t size)
+{
+    dx_channel *channel = context;
+    struct dxi_hello hello;
+    int error = dxi_hello_decode(payload, size, &hello, &channel->in.decoder.fault);
+
+    if (error < 0)
+        return error;
+    unsigned descriptors =
+        hello.descriptor_limit < DX_DESCRIPTORS_MAX ? hello.descriptor_limit : DX_DESCRIPTORS_MAX;
+    size_t limit = hello.message_limit < DX_MESSAGE_LIMIT_MAX ? (size_t)hello.message_limit
+                                                              : DX_MESSAGE_LIMIT_MAX;
+
+    atomic_store_explicit(&channel->peer_descriptors, descriptors, memory_order_relaxed);
+    /* Stored with release, after the descriptors: pairs with the acquire in send.c. */
+    atomic_store_explicit(&channel->peer_limit, limit > 0 ? limit : 1, memory_order_release);
+    return 0;
+}
+
+/* What a read says besides bytes. Returns as dxi_channel_fill(). */
+static int read_nothing(dx_channel *channel, ssize_t status)
+{
+    switch (status) {
+    case 0:
+        close_inbound(channel);
+        return 0;
+    case -EAGAIN:
+        /* A stream whose peer is no more says so by a read of 0 bytes, unless somebody else holds
+         * it. */
+        if (atomic_load_explicit(&channel->peer_dead, memory_order_relaxed) &&
+            (channel->drain_limited || channel->type == SOCK_DGRAM))
+            close_inbound(channel);
+        return 0;
+    case -ECONNRESET:
+    case -ECONNREFUSED:
+        /* The kernel says it once, and on packets before what is still to be read. */
+        atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
+        atomic_store_explicit(&channel->peer_dead, true, memory_order_relaxed);
+        return 1; /* worth another read */
+    default:
+        return dxi_channel_fail(channel, (int)status, "cannot receive: %s",
+                                dx_error_text((int)status));
+    }
+}
+
+/*
+ * A grandchild that talks without pause keeps us from ever waiting, and so from seeing that the
+ * child has died: look now and then.
+ */
+static void look_for_death(dx_channel *channel)
+{
+    struct pollfd death = {.fd = channel->peer_pidfd, .events = POLLIN};
+
+    if (channel->drain_limited || channel->peer_pidfd < 0 || ++channel->reads_blind < READS_BLIND)
+        return;
+    channel->reads_blind = 0;
+    if (dxi_os->poll(&death, 1, 0) > 0)
+        dxi_channel_mourn(channel);
+}
+
+static void close_arrival(const struct dxi_arrival *arrival)
+{
+    for (size_t i = 0; i < arrival->count; i++)
+        dxi_os->close(arrival->descriptors[i]);
+}
+
+int dxi_channel_fill(dx_channel *channel, size_t most)
+{
+    struct dxi_inbox *in = &channel->in;
+    struct dxi_arrival arrival;
+    int place[DX_DESCRIPTORS_MAX + 1];
+    uint8_t *bytes;
+    size_t size;
+    int error = dxi_inbox_room(in, &bytes, &size);
+
+    if (error < 0)
+        return dxi_channel_fail(channel, error, "no memory to receive a message of %zu bytes",
+                                in->decoder.needed);
+    if (!dxi_inbox_expect(in, &arrival, place)) {
+        struct dxi_fault surplus = {DXI_VIOLATION_DESCRIPTORS_SURPLUS, 0, 0};
+
+        return dxi_channel_break(channel, &surplus);
+    }
+    if (channel->drain_limited && most > channel->drain_left)
+        most = channel->drain_left;
+    /* A packet must be read whole, whatever it takes; one over the limit is to be seen as such. */
+    if (channel->type != SOCK_STREAM)
+        size = DXI_PACKET_MAX;
+    else if (size > most)
+        size = most;
+    if (channel->drain_limited && channel->drain_left == 0) {
+        close_inbound(channel);
+        return 0;
+    }
+    ssize_t received = dxi_os->receive(channel->read_fd, bytes, size, &arrival);
+
+    if (received <= 0) {
+        close_arrival(&arrival);
+        return read_nothing(channel, received);
+    }
+    if (arrival.cut) {
+        struct dxi_fault cut = {DXI_VIOLATION_PACKET, DXI_PACKET_MAX, DXI_PACKET_MAX};
+
+        close_arrival(&arrival);
+        return dxi_channel_break(channel, &cut);
+    }
+    dxi_inbox_arrived(in, (size_t)received, &arrival);
+    if (channel->drain_limited) {
+        size_t drained = channel->type == SOCK_DGRAM ? 1 : (size_t)received;
+
+        channel->drain_left -= drained < channel->drain_left ? drained : channel->drain_left;
+    }
+    look_for_death(channel);
+    return 1;
+}
+
+enum dxi_taking dxi_channel_take_in(dx_channel *channel)
+{
+    struct dxi_inbox *in = &channel->in;
+    enum dxi_taking taking = DXI_TAKING;
+
+    pthread_mutex_lock(&channel->in_lock);
+    for (unsigned reads = 0; reads < READS_UNTIMED; reads++) {
+        struct dxi_arrival arrival;
+        int place[DX_DESCRIPTORS_MAX + 1];
+
+        if (channel->inbound != DXI_INBOUND_OPEN)
+            taking = DXI_TAKING_OVER;
+        else if (channel->receiver_waits)
+            taking = DXI_TAKING_OTHER;
+        else if (dxi_inbox_size(in) >= channel->receive_backlog ||
+                 !dxi_inbox_expect(in, &arrival, place))
+            taking = DXI_TAKING_FULL;
+        if (taking != DXI_TAKING)
+            break;
+        int filled = dxi_channel_fill(channel, channel->receive_backlog - dxi_inbox_size(in));
+
+        /* What cannot be taken in for want of memory is as if there were no room for it. */
+        if (filled < 0)
+            taking = DXI_TAKING_FULL;
+        if (filled <= 0)
+            break;
+        if (dxi_inbox_greeting(in, dxi_channel_greet, channel) < 0)
+            dxi_channel_break(channel, &in->decoder.fault);
+    }
+    pthread_mutex_unlock(&channel->in_lock);
+    return taking;
+}
+
+size_t dxi_channel_backlog(dx_channel *channel)
+{
+    pthread_mutex_lock(&channel->in_lock);
+    size_t size = dxi_inbox_size(&channel->in);
+
+    pthread_mutex_unlock(&channel->in_lock);
+    return size;
+}
+
+/* The inbox has no more messages, and the kernel nothing more for it: say how it ended. */
+static int finish(dx_channel *channel)
+{
+    const struct dxi_inbox *in = &channel->in;
+    size_t rest = dxi_inbox_size(in);
+
+    if (channel->framing->greets && !in->decoder.greeted)
+        return dxi_channel_fail(channel, -EPIPE,
+                                "the peer ended before it had greeted; does it speak the native "
+                                "protocol?");
+    if (rest == 0 && !in->decoder.continued)
+        return 0;
+    if (in->decoder.continued)
+        return dxi_channel_fail(
+            channel, -EPIPE, "the conversation ended in the middle of a message, after %zu bytes",
+            in->decoder.assembled + rest);
+    return dxi_channel_fail(
+        channel, -EPIPE, "the conversation ended in the middle of a message: %zu of %zu bytes came",
+        rest, in->decoder.needed);
+}
+
+/* Everything has been delivered, and this is how it ended. */
+static int last_word(dx_channel *channel, int result)
+{
+    dxi_inbox_discard(&channel->in);
+    channel->in.decoder.plain = false;
+    channel->inbound = DXI_INBOUND_OVER;
+    channel->inbound_result = result;
+    return result;
+}
+
+/* The next message of the inbox, or what there is to say instead. -EAGAIN: more must come first. */
+static int next(dx_channel *channel, dx_message *ret)
+{
+    struct dxi_inbox *in = &channel->in;
+
+    if (channel->inbound == DXI_INBOUND_OVER)
+        return channel->inbound_result;
+    /* A channel may break while a sender takes in: what came before that is still to be delivered.
+     */
+    bool broken = channel->inbound == DXI_INBOUND_BROKEN;
+    int status =
+        dxi_inbox_next(in, channel->inbound == DXI_INBOUND_LAST, ret, dxi_channel_greet, channel);
+
+    switch (status) {
+    case 1:
+        return 1;
+    case 0:
+        if (broken)
+            return last_word(channel, -EPROTO);
+        if (channel->inbound == DXI_INBOUND_LAST)
+            return last_word(channel, finish(channel));
+        return -EAGAIN;
+    case -EPROTO:
+        if (!broken)
+            dxi_channel_break(channel, &in->decoder.fault);
+        return last_word(channel, -EPROTO);
+    case -EMFILE:
+        return dxi_channel_fail(
+            channel, status,
+            "%zu descriptors came with a message and were lost: this process is "
+            "at its limit of open files (RLIMIT_NOFILE)",
+            in->message_descriptors_lost);
+    default:
+        return dxi_channel_fail(channel, status, "no memory to receive a message");
+    }
+}
+
+/*
+ * Look for an answer without sleeping: to be woken takes ten times as long as an answer from a peer
+ * that is awake, and lets its processor fall asleep too. Each look in vain doubles the number of
+ * waits that are then slept through at once, and each that pays halves it: a peer that shares our
+ * processor, or takes its time, is soon waited for asleep. What is there at the first glance proves
+ * nothing: the peer may have had our processor meanwhile. Returns as dxi_channel_fill(); 0: in
+ * vain.
+ */
+static int look(dx_channel *channel, struct dxi_patience *patience)
+{
+    struct dxi_spin *spin = &channel->spin;
+
+    if (spin->limit_ns == 0 || patience->timeout_ms == DX_NOW)
+        return 0;
+    if (spin->skip > 0) {
+        spin->skip--;
+        return 0;
+    }
+    bool refused;
+
+    /* What the peer may be waiting for must be on its way. */
+    if (dxi_channel_flush_between(channel, &refused))
+        return 1;
+    int filled = dxi_channel_fill(channel, SIZE_MAX);
+
+    if (filled != 0 || channel->inbound != DXI_INBOUND_OPEN) {
+        spin->skip = spin->penalty;
+        return filled;
+    }
+    uint64_t end = dxi_os->now_ns() + spin->limit_ns;
+    uint64_t deadline = dxi_patience_deadline(patience);
+
+    if (end > deadline)
+        end = deadline;
+    while (dxi_os->now_ns() < end) {
+        filled = dxi_channel_fill(channel, SIZE_MAX);
+        if (filled != 0 || channel->inbound != DXI_INBOUND_OPEN) {
+            spin->penalty /= 2;
+            spin->skip = spin->penalty;
+            return filled;
+        }
+    }
+    spin->penalty = spin->penalty * 2 + 1;
+    if (spin->penalty > DXI_SPIN_PENALTY_MAX)
+        spin->penalty = DXI_SPIN_PENALTY_MAX;
+    spin->skip = spin->penalty;
+    return 0;
+}
+
+static int receive(dx_channel *channel, dx_message *ret, struct dxi_patience *patience)
+{
+    /*
+     * In a conversation of question and answer nothing is there before it was waited for: to read
+     * first would be a system call for nothing, each time but now and then, to see whether that
+     * holds.
+     */
+    bool read_now = channel->waits_first == 0 ||
+                    atomic_load_explicit(&channel->peer_dead, memory_order_relaxed);
+    unsigned reads = 0;
+    int status = next(channel, ret);
+
+    while (status == -EAGAIN) {
+        int filled = read_now ? dxi_channel_fill(channel, SIZE_MAX) : 0;
+
+        if (filled == 0 && channel->inbound == DXI_INBOUND_OPEN) {
+            channel->waits_first = read_now ? (unsigned)WAITS_FIRST : channel->waits_first - 1;
+            filled = look(channel, patience);
+        }
+        if (filled < 0)
+            return filled;
+        if (filled == 0 && channel->inbound == DXI_INBOUND_OPEN) {
+            status = dxi_wait_to_receive(channel, patience);
+            if (status < 0)
+                return status;
+        }
+        read_now = true;
+        status = next(channel, ret);
+        /* A message that comes without end and without pause must not keep us past the deadline. */
+        if (status == -EAGAIN && ++reads > READS_UNTIMED && dxi_patience_over(patience))
+            return dxi_channel_fail(channel, -ETIMEDOUT,
+                                    "the peer has not finished a message until the deadline");
+    }
+    return status;
+}
+
+int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
+{
+    int status = dxi_channel_check(channel);
+
+    if (status < 0)
+        return status;
+    if (ret == NULL)
+        return dxi_channel_fail(channel, -EINVAL, "dx_recv() needs a message to fill");
+    struct dxi_patience patience = {.timeout_ms = timeout_ms};
+
+    pthread_mutex_lock(&channel->in_lock);
+    dxi_inbox_release(&channel->in);
+    if (dxi_inbox_next_plain(&channel->in, ret)) {
+        channel->waits_first = 0;
+        status = 1;
+    } else {
+        status = receive(channel, ret, &patience);
+    }
+    pthread_mutex_unlock(&channel->in_lock);
+    return status;
+}

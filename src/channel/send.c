@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sending: from the user's memory to the kernel, all of a message or nothing.
+ *
+ * A message goes out in one system call, straight from where the user has it. Only when the kernel
+ * cannot take all of it before the deadline is the rest copied to the outbox: a message that has
+ * begun cannot be taken back. What lies in the outbox leaves before anything else.
+ */
+#include "channel/internal.h"
+
+#include "os/os.h"
+#include "wire/native.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    /* Smaller ones are copied when they are collected; larger ones are worth a call of their own. */
+    COLLECT_MAX = 16 << 10,
+};
+
+/* Whether the receiving side has found out that sending is over. */
+static bool hopeless(dx_channel *channel)
+{
+    return atomic_load_explicit(&channel->broken, memory_order_relaxed) ||
+           atomic_load_explicit(&channel->peer_gone, memory_order_relaxed);
+}
+
+/* Whether anything can still be sent in this direction. */
+static int check_open(dx_channel *channel)
+{
+    if (atomic_load_explicit(&channel->broken, memory_order_relaxed))
+        return -EPROTO;
+    if (channel->out.error < 0)
+        return channel->out.error;
+    if (channel->out.ended)
+        return dxi_channel_fail(channel, -ESHUTDOWN, "nothing can be sent after dx_channel_end()");
+    if (atomic_load_explicit(&channel->peer_gone, memory_order_relaxed))
+        return dxi_channel_fail(channel, -EPIPE, "the peer has gone, or takes nothing more");
+    return 0;
+}
+
+/* The peer's limit may become known at any time, if a HELLO is taken in. */
+static bool within_peer_limit(dx_channel *channel, size_t size)
+{
+    size_t limit = atomic_load_explicit(&channel->peer_limit, memory_order_relaxed);
+
+    return limit == 0 || size <= limit;
+}
+
+/* The limits of both sides. The peer's are known when its HELLO has come; nobody waits for it. */
+static int check_limits(dx_channel *channel, const dx_message *message)
+{
+    if (message->size > channel->message_limit)
+        return dxi_channel_fail(channel, -EMSGSIZE, "a message of %zu bytes; the limit is %zu",
+                                message->size, channel->message_limit);
+    if (message->descriptor_count > DX_DESCRIPTORS_MAX)
+        return dxi_channel_fail(channel, -EMSGSIZE, "%zu descriptors; a message carries at most %d",
+                                message->descriptor_count, DX_DESCRIPTORS_MAX);
+    if (message->descriptor_count > 0 && !channel->framing->carries_descriptors)
+        return dxi_channel_fail(channel, -EOPNOTSUPP, "the framing '%s' carries no descriptors",
+                                channel->framing->name);
+    if (!channel->framing->greets)
+        return 0;
+    /* Pairs with the release in receive.c: what the peer said besides is there when this is. */
+    size_t peer_limit = atomic_load_explicit(&channel->peer_limit, memory_order_acquire);
+
+    if (peer_limit == 0 && (message->descriptor_count > 0 || message->size > COLLECT_MAX)) {
+        dxi_channel_take_in(channel);
+        peer_limit = atomic_load_explicit(&channel->peer_limit, memory_order_acquire);
+    }
+    if (peer_limit == 0)
+        return 0;
+    if (message->size > peer_limit)
+        return dxi_channel_fail(channel, -EMSGSIZE,
+                                "a message of %zu bytes; the peer accepts at most %zu",
+                                message->size, peer_limit);
+    unsigned descriptors = atomic_load_explicit(&channel->peer_descriptors, memory_order_relaxed);
+
+    if (message->descriptor_count > 0 && descriptors == 0)
+        return dxi_channel_fail(channel, -EPERM, "the peer accepts no descriptors");
+    if (message->descriptor_count > descriptors)
+        return dxi_channel_fail(channel, -EMSGSIZE,
+                                "%zu descriptors; the peer accepts at most %u with a message",
+                                message->descriptor_count, descriptors);
+    return 0;
+}
+
+/* Put a whole small frame into the outbox. 1 if that was possible, 0 if it must be sent now. */
+static int collect(dx_channel *channel, const struct dxi_letter *letter)
+{
+    struct dxi_outbox *out = &channel->out;
+    struct dxi_envelope envelope;
+    int error = channel->framing->encode(letter, &envelope);
+
+    if (error < 0)
+        return error;
+    size_t size = envelope.header_size + letter->size + envelope.trailer_size;
+
+    if (dxi_outbox_size(out) + size > DXI_COALESCE ||
+        (out->packet_limit > 0 && size > out->packet_limit))
+        return 0;
+    error = dxi_outbox_reserve(out, size);
+    if (error < 0)
+        return dxi_channel_fail(channel, error, "no memory to collect messages");
+    dxi_outbox_append(out, envelope.header, envelope.header_size);
+    dxi_outbox_append(out, letter->data, letter->size);
+    dxi_outbox_append(out, envelope.trailer, envelope.trailer_size);
+    atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
+    return 1;
+}
+
+static int send_locked(dx_channel *channel, const dx_message *message, int timeout_ms)
+{
+    struct dxi_patience patience = {.timeout_ms = timeout_ms};
+    struct dxi_parting parting;
+    struct dxi_letter letter = {
+        .data = message->data,
+        .size = message->size,
+        .kind = DXI_KIND_MESSAGE,
+        .descriptors = (uint16_t)message->descriptor_count,
+    };
+    int status = check_open(channel);
+
+    if (status < 0)
+        return status;
+    status = check_limits(channel, message);
+    if (status < 0)
+        return status;
+    if (channel->out.corked && message->descriptor_count == 0 && message->size < COLLECT_MAX) {
+        status = collect(channel, &letter);
+        if (status > 0)
+            return 0;
+    }
+    if (status == 0)
+        status = dxi_parting_begin(&parting, channel->framing, &letter, channel->out.packet_limit);
+    if (status < 0)
+        return status == -EINVAL
+                   ? dxi_channel_fail(channel, status, "the framing '%s' cannot carry these bytes",
+                                      channel->framing->name)
+                   : status;
+    return dxi_channel_transmit(channel, &parting, message->descriptors, message->descriptor_count,
+                                &patience);
+}
+
+/* The peer has them now. A received message that is passed on must not close them again. */
+static void hand_over(const dx_message *message)
+{
+    int *descriptors = message->descriptors;
+
+    for (size_t i = 0; i < message->descriptor_count; i++) {
+        int fd = descriptors[i];
+
+        if (fd < 0)
+            continue;
+        dxi_os->close(fd);
+        for (size_t j = i; j < message->descriptor_count; j++)
+            if (descriptors[j] == fd)
+                descriptors[j] = -1;
+    }
+}
+
+int dx_send_message(dx_channel *channel, const dx_message *message, int timeout_ms)
+{
+    int status = dxi_channel_check(channel);
+
+    if (status < 0)
+        return status;
+    if (message == NULL || (message->data == NULL && message->size > 0) ||
+        (message->descriptors == NULL && message->descriptor_count > 0))
+        return dxi_channel_fail(channel, -EINVAL, "a message without its bytes or descriptors");
+
+    pthread_mutex_lock(&channel->out_lock);
+    status = send_locked(channel, message, timeout_ms);
+    pthread_mutex_unlock(&channel->out_lock);
+    if (status == 0)
+        hand_over(message);
+    return status;
+}
+
+int dx_send(dx_channel *channel, const void *data, size_t size, int timeout_ms)
+{
+    int status = dxi_channel_check(channel);
+
+    if (status < 0)
+        return status;
+    if (data == NULL && size > 0)
+        return dxi_channel_fail(channel, -EINVAL, "a message without its bytes");
+
+    pthread_mutex_lock(&channel->out_lock);
+    if (channel->out.plain && !hopeless(channel) && within_peer_limit(channel, size) &&
+        dxi_outbox_collect_plain(&channel->out, data, size)) {
+        atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
+    } else {
+        dx_message message = {.data = data, .size = size};
+
+        status = send_locked(channel, &message, timeout_ms);
+    }
+    pthread_mutex_unlock(&channel->out_lock);
+    return status;
+}
+
+int dx_cork(dx_channel *channel)
+{
+    int error = dxi_channel_check(channel);
+
+    if (error < 0)
+        return error;
+    pthread_mutex_lock(&channel->out_lock);
+    struct dxi_outbox *out = &channel->out;
+
+    out->corked = true;
+    out->plain = channel->framing == &dxi_framing_native && !out->ended && out->error == 0;
+    out->plain_limit = COLLECT_MAX - 1;
+    if (out->plain_limit > channel->message_limit)
+        out->plain_limit = channel->message_limit;
+    if (out->packet_limit > 0 && out->plain_limit > out->packet_limit - DXI_HEADER_SIZE)
+        out->plain_limit = out->packet_limit - DXI_HEADER_SIZE;
+    pthread_mutex_unlock(&channel->out_lock);
+    return 0;
+}
+
+static int flush_locked(dx_channel *channel, struct dxi_patience *patience)
+{
+    channel->out.corked = false;
+    channel->out.plain = false;
+    if (atomic_load_explicit(&channel->broken, memory_order_relaxed))
+        return -EPROTO;
+    if (channel->out.lost)
+        return channel->out.error;
+    if (dxi_outbox_size(&channel->out) == 0)
+        return 0;
+    return dxi_channel_transmit(channel, NULL, NULL, 0, patience);
+}
+
+int dx_flush(dx_channel *channel, int timeout_ms)
+{
+    struct dxi_patience patience = {.timeout_ms = timeout_ms};
+    int status = dxi_channel_check(channel);
+
+    if (status < 0)
+        return status;
+    pthread_mutex_lock(&channel->out_lock);
+    status = flush_locked(channel, &patience);
+    pthread_mutex_unlock(&channel->out_lock);
+    return status;
+}
+
+/* Tell the peer that nothing more will come. */
+static int say_the_end(dx_channel *channel, struct dxi_patience *patience)
+{
+    int status;
+
+    if (channel->type != SOCK_DGRAM) {
+        status = dxi_os->shutdown(channel->write_fd, SHUT_WR);
+        return status == -ENOTCONN ? 0 : status;
+    }
+    /* The kernel tells a datagram peer nothing: an empty packet is the end, as no frame is empty.
+     */
+    for (;;) {
+        dxi_channel_take_in_datagrams(channel);
+        ssize_t sent = dxi_os->send(channel->write_fd, NULL, 0, NULL, 0);
+
+        if (sent >= 0 || sent == -ECONNREFUSED || sent == -ECONNRESET || sent == -ENOTCONN)
+            return 0;
+        status = dxi_channel_refused(channel, sent);
+        if (status == 0)
+            status = dxi_wait_to_send(channel, patience);
+        if (status < 0)
+            return status;
+    }
+}
+
+static int end_locked(dx_channel *channel, int timeout_ms)
+{
+    struct dxi_patience patience = {.timeout_ms = timeout_ms};
+
+    if (channel->out.ended)
+        return 0;
+    int status = flush_locked(channel, &patience);
+
+    if (status == 0)
+        status = say_the_end(channel, &patience);
+    if (status == 0)
+        channel->out.ended = true;
+    dxi_channel_note_wanted(channel, status);
+    return status;
+}
+
+int dx_channel_end(dx_channel *channel, int timeout_ms)
+{
+    int status = dxi_channel_check(channel);
+
+    if (status < 0)
+        return status;
+    pthread_mutex_lock(&channel->out_lock);
+    status = end_locked(channel, timeout_ms);
+    pthread_mutex_unlock(&channel->out_lock);
+    return status;
+}
+
+bool dxi_channel_end_now(dx_channel *channel)
+{
+    struct dxi_patience none = {.timeout_ms = DX_NOW};
+
+    dxi_channel_flush_now(channel);
+    if (pthread_mutex_trylock(&channel->out_lock) != 0)
+        return false;
+    /* What was accepted before goes first; the caller asks again. */
+    if (!channel->out.ended && dxi_outbox_size(&channel->out) == 0 &&
+        say_the_end(channel, &none) == 0)
+        channel->out.ended = true;
+    bool said = channel->out.ended || channel->out.error < 0;
+
+    pthread_mutex_unlock(&channel->out_lock);
+    return said;
+}
+
+void dxi_channel_say_goodbye(dx_channel *channel)
+{
+    int buffer = 0;
+
+    dxi_channel_flush_now(channel);
+    if (channel->type != SOCK_DGRAM || channel->out.ended || hopeless(channel))
+        return;
+    dxi_channel_take_in_datagrams(channel);
+    /* There is no later: a full buffer is made larger for this one packet. The kernel doubles it. */
+    if (dxi_os->send(channel->write_fd, NULL, 0, NULL, 0) == -EAGAIN &&
+        dxi_os->socket_get(channel->write_fd, SO_SNDBUF, &buffer) == 0 &&
+        dxi_os->socket_set(channel->write_fd, SO_SNDBUF, buffer) == 0)
+        (void)dxi_os->send(channel->write_fd, NULL, 0, NULL, 0);
+}

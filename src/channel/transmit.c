@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is on its way out: from the outbox and the user's memory to the kernel, and what becomes of it
+ * when the kernel does not take it.
+ *
+ * Of a message that has begun when the deadline passes, the rest is copied to the outbox: it cannot be
+ * taken back. What lies in the outbox leaves before anything else.
+ */
+#include "channel/internal.h"
+
+#include "os/os.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    /* So much is copied into one piece, which costs less than to have the kernel gather it. */
+    GATHER_MAX = 512,
+    /* How long a receiver in another thread may take to wake, and how often to look for it. */
+    RECEIVER_WAKES_NS = 10 * 1000 * 1000,
+    RECEIVER_LOOK_NS = 100 * 1000,
+};
+
+static void note_pending(dx_channel *channel)
+{
+    if (channel->out.capacity > 0 && dxi_outbox_size(&channel->out) == 0)
+        dxi_outbox_rest(&channel->out);
+    atomic_store_explicit(&channel->out_pending, dxi_outbox_size(&channel->out) > 0,
+                          memory_order_relaxed);
+}
+
+/* An event loop must learn when it is worth trying again. */
+void dxi_channel_note_wanted(dx_channel *channel, int error)
+{
+    atomic_store_explicit(&channel->out_wanted, error == -ETIMEDOUT || error == -EDEADLK,
+                          memory_order_relaxed);
+}
+
+/* Nothing can leave any more: what lies in the outbox never will. */
+static void abandon(dx_channel *channel, int error)
+{
+    channel->out.error = error;
+    channel->out.plain = false;
+    channel->out.lost = channel->out.lost || dxi_outbox_size(&channel->out) > 0;
+    dxi_outbox_sent(&channel->out, dxi_outbox_size(&channel->out));
+}
+
+/* What the kernel answered to a send that moved nothing. 0 means: wait, then try again. */
+int dxi_channel_refused(dx_channel *channel, ssize_t status)
+{
+    /* The socket was shut down by ourselves. */
+    if (atomic_load_explicit(&channel->broken, memory_order_relaxed)) {
+        abandon(channel, -EPROTO);
+        return -EPROTO;
+    }
+    switch (status) {
+    case -EAGAIN:
+        return 0;
+    case -ECONNRESET:
+    case -ECONNREFUSED:
+    case -ENOTCONN:
+        atomic_store_explicit(&channel->peer_dead, true, memory_order_relaxed);
+        /* fall through */
+    case -EPIPE:
+        atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
+        abandon(channel, -EPIPE);
+        return dxi_channel_fail(channel, -EPIPE, "the peer has gone, or takes nothing more");
+    case -EPERM:
+        return dxi_channel_fail(channel, -EPERM, "the peer accepts no descriptors");
+    case -EBADF:
+        return dxi_channel_fail(channel, -EBADF, "a descriptor that is to be sent is not open");
+    case -ETOOMANYREFS:
+        return dxi_channel_fail(channel, -ETOOMANYREFS,
+                                "too many descriptors of this user are in flight");
+    default:
+        return dxi_channel_fail(channel, (int)status, "cannot send: %s",
+                                dx_error_text((int)status));
+    }
+}
+
+/*
+ * A datagram sent to a peer that has closed its end makes the kernel throw away what that peer had
+ * said and we have not read (Linux, af_unix). So that is read first: by a receiver that waits, and
+ * is being woken, or else by us.
+ */
+void dxi_channel_take_in_datagrams(dx_channel *channel)
+{
+    uint64_t end = 0;
+
+    while (dxi_os->queued(channel->read_fd) > 0 &&
+           dxi_channel_take_in(channel) == DXI_TAKING_OTHER) {
+        uint64_t now = dxi_os->now_ns();
+
+        if (end == 0)
+            end = now + RECEIVER_WAKES_NS;
+        else if (now >= end)
+            break;
+        dxi_os->poll(NULL, 0, now + RECEIVER_LOOK_NS);
+    }
+}
+
+static ssize_t send_parts(dx_channel *channel, struct iovec *parts, size_t count,
+                          const int *descriptors, size_t descriptor_count)
+{
+    uint8_t gathered[GATHER_MAX];
+    size_t size = 0;
+
+    for (size_t i = 0; i < count; i++)
+        size += parts[i].iov_len;
+    if (count > 1 && size <= GATHER_MAX) {
+        uint8_t *end = gathered;
+
+        for (size_t i = 0; i < count; i++) {
+            memcpy(end, parts[i].iov_base, parts[i].iov_len);
+            end += parts[i].iov_len;
+        }
+        parts[0] = (struct iovec){.iov_base = gathered, .iov_len = size};
+        count = 1;
+    }
+    return dxi_os->send(channel->write_fd, parts, count, descriptors, descriptor_count);
+}
+
+/* Send once: from the outbox, and if that is then empty and this is a stream, the message behind
+ * it. */
+static ssize_t send_once(dx_channel *channel, struct dxi_parting *parting, const int *descriptors,
+                         size_t descriptor_count)
+{
+    struct dxi_outbox *out = &channel->out;
+    struct iovec parts[4];
+    size_t count = 0;
+    size_t queued = dxi_outbox_next(out);
+
+    if (queued > 0)
+        parts[count++] = (struct iovec){.iov_base = out->bytes + out->start, .iov_len = queued};
+    /* Descriptors belong to the first byte of a send: nothing may stand before their message. */
+    bool joined =
+        parting != NULL && (queued == 0 || (out->packet_limit == 0 && descriptor_count == 0));
+
+    if (joined)
+        count += dxi_parting_parts(parting, parts + count);
+    if (count == 0)
+        return 0;
+    bool bearing = joined && !parting->begun;
+
+    if (channel->type == SOCK_DGRAM)
+        dxi_channel_take_in_datagrams(channel);
+    ssize_t sent = send_parts(channel, parts, count, bearing ? descriptors : NULL,
+                              bearing ? descriptor_count : 0);
+
+    if (sent <= 0)
+        return sent;
+    size_t from_outbox = (size_t)sent < queued ? (size_t)sent : queued;
+
+    if (from_outbox > 0)
+        dxi_outbox_sent(out, from_outbox);
+    if ((size_t)sent > from_outbox)
+        dxi_parting_sent(parting, (size_t)sent - from_outbox);
+    return sent;
+}
+
+/*
+ * Send the outbox and then the message, if there is one. A message that has begun when the deadline
+ * passes goes to the outbox, and is as good as sent.
+ */
+int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const int *descriptors,
+                         size_t descriptor_count, struct dxi_patience *patience)
+{
+    int error = 0;
+
+    while (dxi_outbox_size(&channel->out) > 0 || (parting != NULL && !parting->finished)) {
+        ssize_t sent = send_once(channel, parting, descriptors, descriptor_count);
+
+        if (sent > 0)
+            continue;
+        error = dxi_channel_refused(channel, sent);
+        if (error == 0)
+            error = dxi_wait_to_send(channel, patience);
+        if (error < 0)
+            break;
+    }
+    if (error < 0 && parting != NULL && parting->begun) {
+        if (error == -ETIMEDOUT || error == -EDEADLK) {
+            error = dxi_parting_keep(parting, &channel->out);
+            if (error < 0)
+                dxi_channel_fail(channel, error,
+                                 "no memory to keep the rest of a message that had begun");
+        }
+        if (error < 0) {
+            /* The peer must not take for the rest what is not. */
+            abandon(channel, error);
+            if (channel->type != SOCK_DGRAM)
+                dxi_os->shutdown(channel->write_fd, SHUT_WR);
+        }
+    }
+    note_pending(channel);
+    dxi_channel_note_wanted(channel, error);
+    return error;
+}
+
+bool dxi_channel_flush_now(dx_channel *channel)
+{
+    int error = 0;
+
+    if (!atomic_load_explicit(&channel->out_pending, memory_order_relaxed) ||
+        pthread_mutex_trylock(&channel->out_lock) != 0)
+        return true;
+    if (atomic_load_explicit(&channel->peer_dead, memory_order_relaxed))
+        abandon(channel, -EPIPE);
+    while (dxi_outbox_size(&channel->out) > 0) {
+        ssize_t sent = send_once(channel, NULL, NULL, 0);
+
+        if (sent <= 0) {
+            error = dxi_channel_refused(channel, sent);
+            break;
+        }
+    }
+    note_pending(channel);
+    pthread_mutex_unlock(&channel->out_lock);
+    return error == 0;
+}

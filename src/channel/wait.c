@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting: the only places where a channel sleeps. Each wait watches the peer's pidfd too, so that
+ * a death that the socket hides ends it, and each lets the other direction get on meanwhile.
+ */
+#include "channel/internal.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum {
+    /* A sender with a full backlog who sees nothing move for so long is in a deadlock. */
+    STALL_MS = 100,
+    /*
+     * Where another thread may work on the other direction, a sleeper looks up this often: the
+     * thread may have left something to send, or have stopped taking in.
+     */
+    LOOK_UP_MS = 100,
+    /* What the kernel refused to send, for want of memory for one, is tried again so often. */
+    REFUSED_MS = 10,
+};
+
+uint64_t dxi_patience_deadline(struct dxi_patience *patience)
+{
+    if (!patience->started) {
+        patience->started = true;
+        patience->deadline_ns = dxi_deadline(patience->timeout_ms);
+    }
+    return patience->deadline_ns;
+}
+
+static bool passed(uint64_t deadline_ns)
+{
+    return deadline_ns != UINT64_MAX && (deadline_ns == 0 || dxi_os->now_ns() >= deadline_ns);
+}
+
+bool dxi_patience_over(struct dxi_patience *patience)
+{
+    return passed(dxi_patience_deadline(patience));
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The sockets and the pidfd of a channel as poll(2) wants them. */
+struct watch {
+    struct pollfd polled[3];
+    size_t count;
+    size_t read_at, write_at; /* places in polled */
+    size_t death_at;          /* or count, when nothing tells of a death */
+};
+
+static void watch_begin(struct watch *watch, const dx_channel *channel, bool reading, bool writing)
+{
+    *watch = (struct watch){.count = 1};
+    watch->polled[0] = (struct pollfd){
+        .fd = channel->read_fd,
+        .events = reading ? POLLIN : 0,
+    };
+    if (channel->write_fd == channel->read_fd) {
+        if (writing)
+            watch->polled[0].events |= POLLOUT;
+    } else {
+        watch->write_at = watch->count;
+        watch->polled[watch->count++] = (struct pollfd){
+            .fd = channel->write_fd,
+            .events = writing ? POLLOUT : 0,
+        };
+        /* POLLHUP cannot be masked: leave out what nobody waits for. */
+        if (!reading)
+            watch->polled[0].fd = -1;
+        if (!writing)
+            watch->polled[watch->write_at].fd = -1;
+    }
+    watch->death_at = watch->count;
+    if (channel->peer_pidfd >= 0)
+        watch->polled[watch->count++] =
+            (struct pollfd){.fd = channel->peer_pidfd, .events = POLLIN};
+}
+
+static bool watch_death(const struct watch *watch)
+{
+    return watch->death_at < watch->count && watch->polled[watch->death_at].revents != 0;
+}
+
+int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
+{
+    uint64_t deadline = dxi_patience_deadline(patience);
+    uint64_t stalled = 0; /* when it is a deadlock; 0: the backlog has room */
+
+    for (;;) {
+        enum dxi_taking taking = dxi_channel_take_in(channel);
+        uint64_t until = deadline;
+        struct watch watch;
+
+        if (atomic_load_explicit(&channel->broken, memory_order_relaxed))
+            return -EPROTO;
+        if (taking != DXI_TAKING_FULL)
+            stalled = 0;
+        else if (stalled == 0)
+            stalled = dxi_deadline(STALL_MS);
+        if (stalled != 0)
+            until = earlier(until, stalled);
+        if (taking == DXI_TAKING_OTHER)
+            until = earlier(until, dxi_deadline(LOOK_UP_MS));
+        watch_begin(&watch, channel, taking == DXI_TAKING, true);
+        int ready = dxi_os->poll(watch.polled, watch.count, until);
+
+        if (ready < 0)
+            return dxi_channel_fail(channel, ready, "cannot wait: %s", dx_error_text(ready));
+        if (watch_death(&watch)) {
+            atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
+            return dxi_channel_fail(channel, -EPIPE, "the peer has died");
+        }
+        if ((watch.polled[watch.write_at].revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) != 0)
+            return 0;
+        /* Looked at each time: a peer that talks without pause must not keep us past it. */
+        if (passed(deadline))
+            return dxi_channel_fail(channel, -ETIMEDOUT,
+                                    "the peer took nothing until the deadline");
+        if (stalled != 0 && passed(stalled))
+            return dxi_channel_fail(
+                channel, -EDEADLK,
+                "both sides send and neither receives: %zu bytes wait here to be "
+                "received, the limit is %zu",
+                dxi_channel_backlog(channel), channel->receive_backlog);
+    }
+}
+
+bool dxi_channel_flush_between(dx_channel *channel, bool *ret_refused)
+{
+    uint64_t before = channel->in.position + dxi_inbox_size(&channel->in);
+
+    *ret_refused = false;
+    if (!atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
+        return false;
+    pthread_mutex_unlock(&channel->in_lock);
+    *ret_refused = !dxi_channel_flush_now(channel);
+    pthread_mutex_lock(&channel->in_lock);
+    return channel->inbound != DXI_INBOUND_OPEN ||
+           channel->in.position + dxi_inbox_size(&channel->in) != before;
+}
+
+/* One sleep. 1: something happened that a read will tell; 0: look again; or an error. */
+static int sleep_once(dx_channel *channel, uint64_t deadline, bool refused)
+{
+    bool pending = atomic_load_explicit(&channel->out_pending, memory_order_relaxed);
+    uint64_t until = deadline;
+    struct watch watch;
+
+    if (!dxi_os->single_threaded())
+        until = earlier(until, dxi_deadline(LOOK_UP_MS));
+    /* The kernel calls the socket ready all the same; only time helps. */
+    if (refused)
+        until = earlier(until, dxi_deadline(REFUSED_MS));
+    watch_begin(&watch, channel, true, pending && !refused);
+
+    channel->receiver_waits = true;
+    pthread_mutex_unlock(&channel->in_lock);
+    int ready = dxi_os->poll(watch.polled, watch.count, until);
+
+    pthread_mutex_lock(&channel->in_lock);
+    channel->receiver_waits = false;
+    if (ready < 0)
+        return dxi_channel_fail(channel, ready, "cannot wait: %s", dx_error_text(ready));
+    if ((watch.polled[0].revents & ~POLLOUT) != 0)
+        return 1;
+    if (watch_death(&watch)) {
+        dxi_channel_mourn(channel);
+        return 1;
+    }
+    if (passed(deadline))
+        return dxi_channel_fail(channel, -ETIMEDOUT, "the peer said nothing until the deadline");
+    return 0;
+}
+
+int dxi_wait_to_receive(dx_channel *channel, struct dxi_patience *patience)
+{
+    uint64_t deadline = dxi_patience_deadline(patience);
+    int status = 0;
+
+    while (status == 0) {
+        bool refused;
+
+        if (dxi_channel_flush_between(channel, &refused))
+            return 0;
+        /* Of a datagram peer only the sender learns that it is no more; the socket stays silent. */
+        if (channel->type == SOCK_DGRAM &&
+            atomic_load_explicit(&channel->peer_dead, memory_order_relaxed))
+            return 0;
+        status = sleep_once(channel, deadline, refused);
+    }
+    return status < 0 ? status : 0;
+}
