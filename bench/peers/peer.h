@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a peer takes part in the benchmark, and what all peers have in common.
+ *
+ * A peer opens a pair of processes: the calling one is the parent, and the child that it starts
+ * serves the task. Each message carries its number in its first and last byte; whoever receives it
+ * looks at both, so that nobody is paid for messages that were never delivered or never touched.
+ *
+ * To add a peer: one file here that defines a struct peer, and a line in peers.c.
+ */
+#ifndef DUPLEX_BENCH_PEER_H
+#define DUPLEX_BENCH_PEER_H
+
+#include "bench.h"
+
+#include <sys/types.h>
+
+struct trial {
+    struct task task;
+    struct figures *figures; /* in memory that both processes share */
+};
+
+struct peer {
+    const char *name;
+    const char *about;
+    const void *argument;  /* the peer's own, where one file serves several */
+    bool round_trips_only; /* in one-way runs it would be another peer once more */
+
+    /* Why it cannot do this task, in a few words; NULL if it can. */
+    const char *(*unavailable)(const struct peer *peer, const struct task *task);
+
+    /* Start the child, which does side_serve(). Returns 0 or a negative errno, as all that follow.
+     */
+    int (*open)(const struct peer *peer, const struct trial *trial, void **ret);
+
+    /* Send a message and receive it back, count times. */
+    int (*round_trip)(void *pair, size_t size, uint64_t count);
+
+    /* Send count messages; then wait for the child's word that it has received them all. */
+    int (*one_way)(void *pair, size_t size, uint64_t count, bool corked);
+
+    /* End the child and reap it, in any case. An error if the child failed. */
+    int (*close)(void *pair);
+};
+
+extern const struct peer *const peers[];
+extern const size_t peer_count;
+
+extern const struct peer peer_raw_stream;
+extern const struct peer peer_raw_seqpacket;
+extern const struct peer peer_duplex_stream;
+extern const struct peer peer_duplex_seqpacket;
+extern const struct peer peer_duplex_dgram;
+extern const struct peer peer_duplex_stream_asleep;
+extern const struct peer peer_duplex_seqpacket_asleep;
+extern const struct peer peer_libuv;
+
+/* What the receiver of a one-way run says when it has everything: one message of this size. */
+enum { ACKNOWLEDGEMENT_SIZE = 8 };
+
+/* Buffer of a reader that takes many small messages in one call. */
+enum { READ_SIZE = 64 * 1024 };
+
+static inline void message_stamp(unsigned char *bytes, size_t size, uint64_t number)
+{
+    bytes[0] = (unsigned char)number;
+    bytes[size - 1] = (unsigned char)number;
+}
+
+static inline bool message_check(const unsigned char *bytes, size_t size, uint64_t number)
+{
+    return bytes[0] == (unsigned char)number && bytes[size - 1] == (unsigned char)number;
+}
+
+/* Messages of one size in a stream of bytes that arrives in pieces. */
+struct scan {
+    size_t size;
+    size_t offset; /* in the message that is under way */
+    uint64_t number;
+};
+
+/* Check the messages in a piece. 0, or -EBADMSG. */
+int scan_piece(struct scan *scan, const unsigned char *bytes, size_t size);
+
+/* Where a side runs, and what processor time its process has used so far, in seconds. */
+int side_place(enum placement placement, bool child);
+double side_cpu(void);
+double side_now(void);
+
+/* In the child: do the phase for the warm-up and for the timed messages, and note the time used. */
+typedef int (*side_phase)(void *end, const struct task *task, uint64_t count);
+int side_serve(const struct trial *trial, side_phase phase, void *end);
+
+/* For peers that start their child by hand: socketpair(2) and fork(2), as every tutorial has it. */
+struct hand_made {
+    int fd;
+    pid_t child;
+};
+int hand_made_open(struct hand_made *ret, int socket_type, int socket_buffer,
+                   int (*child)(int fd, const struct trial *trial), const struct trial *trial);
+int hand_made_close(struct hand_made *pair);
+
+/* write(2) and read(2) until all of it is done. 0 or a negative errno; -EPIPE at the end. */
+int write_all(int fd, const void *bytes, size_t size);
+int read_all(int fd, void *bytes, size_t size);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* The peers in the order in which they are run and printed; the first is what others are held
+ * against. */
+#include "peers/peer.h"
+
+const struct peer *const peers[] = {
+    &peer_raw_stream,
+    &peer_raw_seqpacket,
+    &peer_duplex_stream,
+    &peer_duplex_seqpacket,
+    &peer_duplex_dgram,
+    &peer_duplex_stream_asleep,
+    &peer_duplex_seqpacket_asleep,
+    &peer_libuv,
+};
+
+const size_t peer_count = sizeof(peers) / sizeof(peers[0]);
