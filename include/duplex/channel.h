@@ -91,7 +91,7 @@ typedef struct dx_channel_options {
     /*
      * How long dx_recv() may look for an answer by itself before it sleeps, in microseconds: an
      * answer that comes soon then costs no wake-up. It does so only where it has paid lately, and
-     * never with one processor. 0: 50. Negative: never.
+     * never with one processor. 0: 50. Negative: never. At most 1000.
      */
     int spin_us;
 

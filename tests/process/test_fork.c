@@ -413,6 +413,48 @@ START_TEST(test_a_child_that_ends_at_once_is_not_lost)
 }
 END_TEST
 
+static void *sleep_long(void *arg)
+{
+    (void)arg;
+    pause();
+    return NULL;
+}
+
+static void cancel_a_thread(void)
+{
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, sleep_long, NULL), 0);
+    ck_assert_int_eq(pthread_cancel(thread), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+static int cancel_in_child(dx_channel *parent, void *arg)
+{
+    pthread_t thread;
+
+    (void)parent;
+    (void)arg;
+    harness_child_assert(pthread_create(&thread, NULL, sleep_long, NULL) == 0);
+    harness_child_assert(pthread_cancel(thread) == 0);
+    harness_child_assert(pthread_join(thread, NULL) == 0);
+    return 7;
+}
+
+/* The C library installs the handlers of its own signals once, and the child is the same program. */
+START_TEST(test_a_child_may_cancel_threads_though_its_parent_has)
+{
+    dx_process *process;
+    dx_exit exit;
+
+    cancel_a_thread();
+    ck_assert_int_eq(dx_fork(&process, cancel_in_child, NULL, NULL), 0);
+    ck_assert_int_eq(dx_process_wait(process, &exit, PATIENCE_MS), 0);
+    ck_assert_msg(exit.kind == DX_EXIT_CODE && exit.code == 7, "%s", exit.text);
+    dx_process_close(process);
+}
+END_TEST
+
 HARNESS_MAIN("process: fork", TEST(test_a_function_converses_and_its_result_is_the_status),
              TEST(test_the_low_eight_bits_are_the_status),
              TEST(test_nothing_is_printed_twice_and_no_exit_handler_runs),
@@ -421,6 +463,7 @@ HARNESS_MAIN("process: fork", TEST(test_a_function_converses_and_its_result_is_t
              TEST(test_the_childs_end_has_options_of_its_own),
              TEST(test_a_function_has_the_attributes_that_it_is_given),
              TEST(test_a_child_may_have_children),
+             TEST(test_a_child_may_cancel_threads_though_its_parent_has),
              TEST(test_a_function_cannot_close_what_is_the_librarys),
              TEST(test_a_handle_is_of_no_use_in_a_forked_child), TEST(test_no_process_is_no_crash),
              TEST(test_handlers_of_fork_run), TEST(test_a_child_that_ends_at_once_is_not_lost))

@@ -6,6 +6,7 @@
 #include "common.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,15 +195,20 @@ START_TEST(test_options_that_make_no_sense_are_refused)
     const dx_descriptor twice[] = {{.fd = 0, .target = 7}, {.fd = 1, .target = 7}};
     const dx_descriptor channels[] = {{.fd = 0, .target = 3}};
     const dx_descriptor low[] = {{.fd = 0, .target = 2}};
+    const dx_descriptor highest[] = {{.fd = 0, .target = INT_MAX}};
     dx_process *process;
 
 #define REFUSED(...) refused(ARGV("true"), (dx_process_options){__VA_ARGS__}, -EINVAL, NULL)
     REFUSED(.descriptors = twice, .descriptor_count = 2);
     REFUSED(.descriptors = channels, .descriptor_count = 1);
     REFUSED(.descriptors = low, .descriptor_count = 1);
+    REFUSED(.descriptors = highest, .descriptor_count = 1);
     REFUSED(.descriptor_count = 1);
     REFUSED(.limit_count = 1);
     REFUSED(.channel_target = 2);
+    REFUSED(.channel_target = INT_MAX);
+    REFUSED(.child_channel = &(dx_channel_options){0});
+    REFUSED(.channel.spin_us = 1001);
     REFUSED(.handover = (dx_handover)7);
     REFUSED(.group = (dx_group)7);
     REFUSED(.stdio[1].mode = (dx_stdio_mode)7);
