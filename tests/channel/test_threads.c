@@ -69,12 +69,15 @@ static void *echo(void *context)
 {
     struct work *work = context;
     dx_message message;
+    int status;
 
-    while ((work->status = dx_recv(work->channel, &message, DX_FOREVER)) == 1) {
-        if (dx_send(work->channel, message.data, message.size, DX_FOREVER) < 0)
+    while ((status = dx_recv(work->channel, &message, DX_FOREVER)) == 1) {
+        status = dx_send(work->channel, message.data, message.size, DX_FOREVER);
+        if (status < 0)
             break;
         work->done++;
     }
+    work->status = status;
     return NULL;
 }
 
