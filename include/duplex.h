@@ -6,9 +6,12 @@
 #ifndef DUPLEX_H
 #define DUPLEX_H
 
+#include <duplex/call.h>
 #include <duplex/channel.h>
 #include <duplex/error.h>
 #include <duplex/message.h>
+#include <duplex/options.h>
 #include <duplex/process.h>
+#include <duplex/start.h>
 
 #endif

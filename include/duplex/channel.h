@@ -15,8 +15,9 @@
 
 #include <duplex/error.h>
 #include <duplex/message.h>
+#include <duplex/options.h>
+#include <duplex/start.h>
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -24,80 +25,6 @@ extern "C" {
 #endif
 
 typedef struct dx_channel dx_channel;
-
-/*
- * The kind of socketpair(2) underneath. All keep the same promises: messages whole, in order, of
- * any size up to the limit.
- */
-typedef enum dx_channel_type {
-    DX_STREAM = 0, /* SOCK_STREAM: every language can take part. The default */
-    DX_SEQPACKET,  /* SOCK_SEQPACKET: the kernel keeps packets whole; two writers never mix bytes */
-
-    /*
-     * SOCK_DGRAM. The kernel does not tell one end that the other has gone. An end says goodbye
-     * when it is closed, and between a parent and its child the pidfd tells of a death; any other
-     * peer that vanishes is noticed by sending to it. The kernel then throws away what that peer
-     * had said: each send takes it in first, and loses only what is said between the two calls.
-     */
-    DX_DGRAM
-} dx_channel_type;
-
-/* How bytes become messages. */
-typedef enum dx_framing {
-    DX_FRAMING_NATIVE = 0, /* 16-byte header; any bytes, descriptors. docs/wire.md. The default */
-
-    /*
-     * Each message is a line: the '\n' is added on sending and removed on receiving. A message that
-     * holds '\n' is refused (-EINVAL); a last line without '\n' counts. No descriptors; STREAM only.
-     */
-    DX_FRAMING_LINE
-} dx_framing;
-
-#define DX_MESSAGE_LIMIT_DEFAULT ((size_t)16 << 20)
-#define DX_MESSAGE_LIMIT_MAX ((size_t)1 << 30)
-
-/* All-zero means the defaults, and so does NULL in place of the struct. */
-typedef struct dx_channel_options {
-    /* Ignored by dx_channel_attach() and dx_channel_to_parent(), which ask the descriptor. */
-    dx_channel_type type;
-
-    dx_framing framing;
-
-    /*
-     * The largest message in bytes that this end sends or accepts, at most DX_MESSAGE_LIMIT_MAX.
-     * 0: 16 MiB. A native peer learns it in the greeting and is then refused by its own dx_send().
-     */
-    size_t message_limit;
-
-    /*
-     * How many bytes this end takes in, beyond what its user has received, while it waits to send.
-     * 0, or less than one message of the greatest size: room for one such message.
-     */
-    size_t receive_backlog;
-
-    /*
-     * The most descriptors accepted with one message, at most DX_DESCRIPTORS_MAX. 0: none; a peer
-     * that sends one breaks the protocol. Descriptors in messages not yet received are bounded by
-     * four times this number.
-     */
-    unsigned descriptor_limit;
-
-    /*
-     * Ask the kernel for this many bytes of send buffer (SO_SNDBUF; the kernel doubles it and
-     * bounds it by net.core.wmem_max). 0: the system's default. It bounds the bytes in flight.
-     */
-    size_t socket_buffer;
-
-    /*
-     * How long dx_recv() may look for an answer by itself before it sleeps, in microseconds: an
-     * answer that comes soon then costs no wake-up. It does so only where it has paid lately, and
-     * never with one processor. 0: 50. Negative: never. At most 1000.
-     */
-    int spin_us;
-
-    /* Where a failure to make the channel is explained; may be NULL. */
-    dx_failure *failure;
-} dx_channel_options;
 
 /*
  * Make two channels that are each other's peers.
@@ -110,29 +37,55 @@ typedef struct dx_channel_options {
 DX_API int dx_channel_pair(dx_channel *ret_ends[2], const dx_channel_options *options);
 
 /*
- * Make a channel of a connected AF_UNIX socket: give it as read_fd and write_fd both, or two
- * sockets of which one is read and the other written.
+ * Make a channel of descriptors that exist: of a connected socket, given as read_fd and write_fd
+ * both, or of two descriptors of which one is read and the other written: sockets, pipes, or what
+ * else a program may have as standard input and output. Descriptors travel only over sockets of
+ * AF_UNIX: a descriptor_limit without one is -EOPNOTSUPP.
  *
  * Ownership: the descriptors are the channel's on success (and close-on-exec), the caller's on
- * failure. Blocking: never. O_NONBLOCK is neither needed nor changed.
- * Returns 0. Errors: -EBADF, -ENOTSOCK, -EINVAL (not AF_UNIX, not connected, a framing or two types
- * that do not go together), -ENOMEM.
+ * failure. Blocking: never. O_NONBLOCK is neither needed nor changed. A pipe's writing end is closed
+ * by dx_channel_end(), which has no other way to say it.
+ * Returns 0. Errors: -EBADF, -EINVAL (not connected, a framing or two types that do not go
+ * together, a descriptor that is not open for reading or writing), -EOPNOTSUPP, -ENOMEM.
  */
 DX_API int dx_channel_attach(dx_channel **ret, int read_fd, int write_fd,
                              const dx_channel_options *options);
 
 /*
- * Make the channel to the parent that started this program with dx_spawn().
- *
- * The descriptor's number comes from the environment variable DUPLEX_FD. It is claimed once:
- * checked, made close-on-exec, and the variable is removed so that grandchildren do not believe it
- * too.
- *
- * Blocking: never. Threads: it changes the environment, so call it before starting threads.
- * Returns 0. Errors: -ENOENT (this program was not started by duplex, or the channel was claimed
- * before), -EINVAL (the variable holds no descriptor number), else as dx_channel_attach().
+ * Make the channel to the parent that started this program with dx_spawn(). As dx_channel_claim()
+ * without a claim: by DUPLEX_FD.
  */
 DX_API int dx_channel_to_parent(dx_channel **ret, const dx_channel_options *options);
+
+/* How this program was told where its channel is. All-zero, and NULL: by DUPLEX_FD. */
+typedef struct dx_claim {
+    dx_handover handover;
+
+    /*
+     * ENV: the variable, NULL for DUPLEX_FD or, with DX_FRAMING_NODE, NODE_CHANNEL_FD; it holds a
+     * number, or two as in "0,1", to read and to write. LISTEN: the name in LISTEN_FDNAMES, or NULL
+     * for the first. ARGV: the argument that holds the number.
+     */
+    const char *text;
+
+    int read_fd, write_fd; /* FDS; both 0: 3 and 4. STDIO and PIPES: always 0 and 1 */
+} dx_claim;
+
+/*
+ * Make the channel to the parent that started this program, be it duplex or not.
+ *
+ * The handover is claimed once: each descriptor is checked and made close-on-exec, and variables
+ * are removed, so that grandchildren do not believe them too. Descriptors below 3 are moved away:
+ * standard input is then /dev/null and standard output a copy of standard error, so that what a
+ * library prints does not become part of the conversation. docs/handovers.md has the details.
+ *
+ * Blocking: never. Threads: it changes the environment, so call it before starting threads.
+ * Returns 0. Errors: -ENOENT (no such promise was made to this program, or it was claimed before),
+ * -EINVAL (it names no descriptor), -ENOTSOCK (it names what is no socket), else as
+ * dx_channel_attach(), and nothing has changed then.
+ */
+DX_API int dx_channel_claim(dx_channel **ret, const dx_claim *claim,
+                            const dx_channel_options *options);
 
 /*
  * Close a channel. What dx_cork() collected or a deadline interrupted is offered to the kernel
@@ -218,7 +171,9 @@ DX_API int dx_channel_end(dx_channel *channel, int timeout_ms);
  */
 DX_API int dx_channel_fd(const dx_channel *channel);
 
-/* For an event loop: the descriptor to poll for writing, which may be the same. As dx_channel_fd().
+/*
+ * For an event loop: the descriptor to poll for writing, which may be the same. As dx_channel_fd().
+ * -ESHUTDOWN when it is no more: a pipe that was closed to say the end, or that nobody reads.
  */
 DX_API int dx_channel_write_fd(const dx_channel *channel);
 
@@ -230,8 +185,9 @@ DX_API int dx_channel_write_fd(const dx_channel *channel);
 DX_API int dx_channel_events(dx_channel *channel);
 
 /*
- * For an event loop: how long to poll at most. 0 if dx_recv() would return at once because a
- * message has been taken in already, else DX_FOREVER.
+ * For an event loop: how long to poll at most, in milliseconds. 0 if dx_recv() would return at once
+ * because a message has been taken in already; else until the first deadline of a request that was
+ * started with dx_call_start(), or DX_FOREVER. Call dx_channel_process() when the time has passed.
  */
 DX_API int dx_channel_timeout_ms(dx_channel *channel);
 

@@ -10,6 +10,8 @@
  *   -EPROTO      the peer broke the protocol; the channel is over, what came before is delivered
  *   -EMSGSIZE    the message is over a limit; nothing was sent
  *   -EDEADLK     both sides send and neither receives; nothing was sent, receive and try again
+ *   -EREMOTEIO   the peer answered a call with an error
+ *   -EBUSY       too many requests are open
  *   -EMFILE      this process is at its limit of open descriptors
  *   -ECHILD      the handle was made before a fork and this is the forked child; nothing was done
  *   -EINVAL      the call makes no sense: a programming error

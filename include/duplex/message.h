@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message: bytes that arrive whole, and the descriptors that travel with them.
+ * A message: bytes that arrive whole, the descriptors that travel with them, and what it is.
  */
 #ifndef DUPLEX_MESSAGE_H
 #define DUPLEX_MESSAGE_H
@@ -8,6 +8,7 @@
 #include <duplex/error.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,6 +16,23 @@ extern "C" {
 
 /* The most descriptors that one message carries (SCM_MAX_FD of Linux). */
 #define DX_DESCRIPTORS_MAX 253
+
+/* What a message is. A conversation without calls and without git has DX_MESSAGE only. */
+typedef enum dx_kind {
+    DX_MESSAGE = 0,
+
+    /* Calls, see <duplex/call.h>. They have an id. */
+    DX_REQUEST, /* the peer calls: answer it with dx_reply() or dx_reply_error() */
+    DX_REPLY,   /* the answer to dx_call_start() */
+    DX_ERROR,   /* the same: the peer refused. `code` is the peer's, the data its text */
+    DX_FAILED,  /* the same: no answer will come. `code` is why: -ETIMEDOUT, -EPIPE, -EPROTO */
+    DX_CANCEL,  /* the peer no longer waits for the answer to this id, which is open no longer */
+
+    /* DX_FRAMING_PKT_LINE only. They have no data; send them with dx_send_message(). */
+    DX_FLUSH,       /* 0000 */
+    DX_DELIMITER,   /* 0001 */
+    DX_RESPONSE_END /* 0002 */
+} dx_kind;
 
 /*
  * One message, to be sent or as received. All-zero is the empty message.
@@ -39,6 +57,10 @@ typedef struct dx_message {
      * before returned -EMFILE, and descriptor_count is 0. Ignored when sending.
      */
     size_t descriptors_lost;
+
+    dx_kind kind;
+    int code;    /* of DX_ERROR and DX_FAILED, else 0 */
+    uint64_t id; /* which request it is, or answers; 0 if it has to do with none */
 } dx_message;
 
 /*

@@ -11,16 +11,40 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct dxi_framing;
+
+/* How the bytes of one direction travel. Each lacks something that the one before it has. */
+enum dxi_medium {
+    DXI_MEDIUM_UNIX,   /* a socket of AF_UNIX */
+    DXI_MEDIUM_SOCKET, /* another connected stream socket: no descriptors */
+    DXI_MEDIUM_PIPE,   /* a pipe, a terminal, a device: its end is said by closing it */
+    DXI_MEDIUM_FILE    /* a regular file: nobody waits for it */
+};
+
+/* The descriptors of a channel. One socket is named twice. */
+struct dxi_ends {
+    int read_fd, write_fd;
+    enum dxi_medium read_medium, write_medium;
+};
+
+static inline struct dxi_ends dxi_ends_of_socket(int fd)
+{
+    return (struct dxi_ends){.read_fd = fd, .write_fd = fd};
+}
+
 /*
- * Make a channel of descriptors that are known to be good: close-on-exec, connected, of this type.
- * They are the channel's on success. Sends the greeting of the native framing. options is never
- * NULL, and was checked by dxi_channel_check_options().
+ * Make a channel of descriptors that are known to be good: close-on-exec, connected, of this type,
+ * which is DX_STREAM for what is no socket. They are the channel's on success. Sends the greeting of
+ * the native framing. options is never NULL, and was checked by dxi_channel_check_options().
  */
-int dxi_channel_open(dx_channel **ret, int read_fd, int write_fd,
+int dxi_channel_open(dx_channel **ret, const struct dxi_ends *ends,
                      const dx_channel_options *options);
 
 /* Check options and explain in options->failure what is wrong with them. 0 or -EINVAL. */
 int dxi_channel_check_options(const dx_channel_options *options);
+
+/* framings.c: a framing by its number, or NULL if there is none such. */
+const struct dxi_framing *dxi_framing_of(dx_framing framing);
 
 /* SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM. */
 int dxi_channel_socket_type(dx_channel_type type);

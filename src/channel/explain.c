@@ -30,6 +30,10 @@ const char *dx_error_text(int error)
         return "the message is over a limit";
     case EDEADLK:
         return "both sides send and neither receives";
+    case EREMOTEIO:
+        return "the peer answered with an error";
+    case EBUSY:
+        return "too many requests are open";
     case EMFILE:
         return "too many open files in this process";
     case ECHILD:
@@ -95,6 +99,39 @@ static const char *const violations[] = {
         "the peer sent a line of more than %" PRIu64 " bytes, which is the limit",
     [DXI_VIOLATION_PACKET] =
         "the peer sent a packet of more than %" PRIu64 " bytes, which is the limit",
+    [DXI_VIOLATION_NO_ID] = "the peer sent a frame of kind %" PRIu64 " without an id",
+    [DXI_VIOLATION_FRAGMENT_KIND] = "the peer began another message in the middle of one",
+    [DXI_VIOLATION_ERROR_SIZE] = "the peer sent an error of %" PRIu64 " bytes",
+    [DXI_VIOLATION_CANCEL] = "the peer sent a cancel with something in it",
+    [DXI_VIOLATION_REQUEST_LIMIT] =
+        "the peer has more than %" PRIu64 " requests open, which is the limit",
+    [DXI_VIOLATION_DUPLICATE_REQUEST] = "the peer used the id %" PRIu64 " for two requests at once",
+    [DXI_VIOLATION_UNKNOWN_REPLY] =
+        "the peer answered a request with the id %" PRIu64 ", which was never made",
+
+    [DXI_VIOLATION_TERMINATED] =
+        "the peer sent a message of more than %" PRIu64 " bytes, which is the limit",
+    [DXI_VIOLATION_NETSTRING_LENGTH] =
+        "the peer sent the byte %" PRIu64 " where the length of a netstring should be",
+    [DXI_VIOLATION_NETSTRING_COMMA] =
+        "the peer sent the byte %" PRIu64 " where the comma behind a netstring should be",
+    [DXI_VIOLATION_NEGATIVE_LENGTH] = "the peer announced a message of -%" PRIu64 " bytes",
+    [DXI_VIOLATION_SMALL_LONG_LENGTH] =
+        "the peer announced a message of %" PRIu64 " bytes in the form for more than 2147483647",
+    [DXI_VIOLATION_HEADER_SIZE] =
+        "the peer sent headers of more than %" PRIu64 " bytes, which is the limit",
+    [DXI_VIOLATION_HEADER_LINE] =
+        "the peer sent a line that is no header, line %" PRIu64 " of a message's headers",
+    [DXI_VIOLATION_HEADER_LENGTH] = "the peer sent a Content-Length that is no number",
+    [DXI_VIOLATION_HEADER_MISSING] = "the peer sent a message without a Content-Length",
+    [DXI_VIOLATION_HEADER_DOUBLE] = "the peer sent two Content-Lengths with one message",
+    [DXI_VIOLATION_PKT_LENGTH] =
+        "the peer sent a packet that begins with the bytes %08" PRIx64 ", which are no length",
+    [DXI_VIOLATION_JSON] =
+        "the peer sent a line that is no JSON text: its byte %" PRIu64 " is wrong",
+    [DXI_VIOLATION_EMPTY_LINE] = "the peer sent an empty line instead of a JSON text",
+    [DXI_VIOLATION_NODE_HANDLE] =
+        "the peer sent a NODE_HANDLE without a msg, or of an unknown type",
 };
 
 int dxi_channel_fail_fault(dx_channel *channel, const struct dxi_fault *fault)

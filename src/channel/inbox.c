@@ -10,6 +10,7 @@
 #include "channel/inbox.h"
 
 #include "channel/parcels.h"
+#include "channel/requests.h"
 
 #include <errno.h>
 #include <string.h>
@@ -199,12 +200,34 @@ static int assemble(struct dxi_inbox *in, const struct dxi_frame *frame)
     return 0;
 }
 
-static void lend(struct dxi_inbox *in, const uint8_t *data, size_t size, dx_message *ret)
+static dx_kind kind_of(uint8_t kind)
+{
+    static const dx_kind kinds[] = {
+        [DXI_KIND_MESSAGE] = DX_MESSAGE,     [DXI_KIND_REQUEST] = DX_REQUEST,
+        [DXI_KIND_REPLY] = DX_REPLY,         [DXI_KIND_ERROR] = DX_ERROR,
+        [DXI_KIND_CANCEL] = DX_CANCEL,       [DXI_KIND_FLUSH] = DX_FLUSH,
+        [DXI_KIND_DELIMITER] = DX_DELIMITER, [DXI_KIND_RESPONSE_END] = DX_RESPONSE_END,
+    };
+
+    return kind < sizeof(kinds) / sizeof(kinds[0]) ? kinds[kind] : DX_MESSAGE;
+}
+
+static void lend(struct dxi_inbox *in, const struct dxi_frame *frame, const uint8_t *data,
+                 size_t size, dx_message *ret)
 {
     if (size > in->initial_capacity)
         in->small_streak = 0;
     else
         in->small_streak++;
+    in->kind = frame->kind;
+    ret->kind = kind_of(frame->kind);
+    ret->id = frame->id;
+    ret->code = 0;
+    if (frame->kind == DXI_KIND_ERROR) {
+        ret->code = (int)dxi_load32(data);
+        data += DXI_ERROR_SIZE_MIN;
+        size -= DXI_ERROR_SIZE_MIN;
+    }
     ret->data = data;
     ret->size = size;
     ret->descriptors = in->message_descriptors;
@@ -227,15 +250,21 @@ static int take_frame(struct dxi_inbox *in, const struct dxi_frame *frame, dx_me
         data = in->assembly;
         size += in->decoder.assembled;
     }
+    /* At the limit it is refused when it is entered. */
+    if (error == 0 && frame->kind == DXI_KIND_REQUEST && !frame->more &&
+        dxi_requests_reserve(in->requests) == -ENOMEM)
+        error = -ENOMEM;
     if (error == 0 && (in->parcel_count > 0 || frame->descriptors > 0))
-        error = dxi_parcels_bind(in, frame);
+        error = frame->kind == DXI_KIND_NODE_HANDLE && in->decoder.descriptor_limit == 0
+                    ? dxi_parcels_refuse(in)
+                    : dxi_parcels_bind(in, frame);
     if (error < 0)
         return error;
     consume(in, frame);
     if (frame->more)
         return 0;
     in->borrowed = in->borrowed || !fragment;
-    lend(in, data, size, ret);
+    lend(in, frame, data, size, ret);
     return 1;
 }
 

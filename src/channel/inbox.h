@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct dxi_requests;
+
 enum {
     /* After so many small messages in a row, memory that a large one needed is given back. */
     DXI_SMALL_STREAK = 1024,
@@ -54,12 +56,15 @@ struct dxi_inbox {
     size_t ahead_offset;
     struct dxi_decoder ahead;
 
+    uint8_t kind;      /* of the frame that ended the last message */
     uint64_t position; /* of bytes[start] in the conversation */
 
     struct dxi_parcel *parcels; /* a ring */
     size_t parcel_capacity, parcel_first, parcel_count;
     int *descriptors; /* a ring: those of the parcels, in order */
     size_t descriptor_capacity, descriptor_first, descriptor_count;
+
+    struct dxi_requests *requests; /* of the peer: where one that comes will be entered */
 
     int *message_descriptors; /* of the message that the user holds, or that is being assembled */
     size_t message_descriptor_count;

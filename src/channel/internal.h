@@ -10,8 +10,10 @@
 #ifndef DUPLEX_CHANNEL_INTERNAL_H
 #define DUPLEX_CHANNEL_INTERNAL_H
 
+#include "channel/calls.h"
 #include "channel/channel.h"
 #include "channel/inbox.h"
+#include "channel/node.h"
 #include "channel/outbox.h"
 
 #include <errno.h>
@@ -47,12 +49,15 @@ struct dxi_spin {
 struct dx_channel {
     uint64_t generation; /* the process that made it */
     const _Atomic uint64_t *generation_mark;
-    int read_fd, write_fd;
+    int read_fd;
+    _Atomic int write_fd; /* -1 when it was closed to say the end; written under out_lock */
+    enum dxi_medium read_medium, write_medium;
     int type; /* SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM */
     const struct dxi_framing *framing;
     size_t message_limit;
     size_t receive_backlog;
     unsigned descriptor_limit;
+    unsigned request_limit;
     bool claimed; /* by a process, which closes it */
 
     int peer_pidfd; /* or -1 */
@@ -68,6 +73,8 @@ struct dx_channel {
     size_t drain_left;    /* bytes, or packets of DGRAM */
     bool receiver_waits;
     struct dxi_spin spin;
+    struct dxi_calls calls;
+    struct dxi_node node;
 
     pthread_mutex_t out_lock;
     struct dxi_outbox out;
@@ -80,6 +87,7 @@ struct dx_channel {
     _Atomic bool broken;               /* the protocol is broken: -EPROTO both ways */
     _Atomic size_t peer_limit;         /* the largest message it accepts; 0: not known yet */
     _Atomic unsigned peer_descriptors; /* the most it accepts, once peer_limit is known */
+    _Atomic unsigned peer_requests;    /* the most it lets be open, once peer_limit is known */
 
     pthread_mutex_t text_lock;
     char text[DX_TEXT_SIZE];
@@ -90,6 +98,7 @@ struct dx_channel {
 struct dxi_patience {
     int timeout_ms;
     bool started;
+    bool for_calls; /* it ends early when a request of ours is over: -ETIME */
     uint64_t deadline_ns;
 };
 
@@ -126,6 +135,12 @@ void dxi_channel_mourn(dx_channel *channel);
 /* The peer broke the protocol: end it for both directions, and explain. Returns -EPROTO. */
 int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault);
 
+/*
+ * Receive the next message that means something. 1; 0, -EPROTO or -EPIPE at the end; -ETIMEDOUT;
+ * -ETIME, see dxi_patience; -EMFILE or -ENOMEM, and the message comes next.
+ */
+int dxi_channel_receive(dx_channel *channel, dx_message *ret, struct dxi_patience *patience);
+
 /* A HELLO came. The context is the channel. */
 int dxi_channel_greet(void *context, const uint8_t *payload, size_t size);
 
@@ -154,7 +169,7 @@ int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience);
  */
 bool dxi_channel_flush_between(dx_channel *channel, bool *ret_refused);
 
-/* The caller holds in_lock, which is released while it waits. 0 or -ETIMEDOUT. */
+/* The caller holds in_lock, which is released while it waits. 0, -ETIMEDOUT or -ETIME. */
 int dxi_wait_to_receive(dx_channel *channel, struct dxi_patience *patience);
 
 /* transmit.c; the caller holds out_lock. */
@@ -165,6 +180,12 @@ int dxi_wait_to_receive(dx_channel *channel, struct dxi_patience *patience);
  */
 int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const int *descriptors,
                          size_t descriptor_count, struct dxi_patience *patience);
+
+/*
+ * Say the end by what the medium has for it, whoever else may hold a copy of a socket: no byte
+ * follows. A pipe is closed, which is an end only if nobody else holds a copy.
+ */
+int dxi_channel_stop_writing(dx_channel *channel);
 
 /* What the kernel answered to a send that moved nothing. 0 means: wait, then try again. */
 int dxi_channel_refused(dx_channel *channel, ssize_t status);
@@ -180,6 +201,24 @@ void dxi_channel_note_wanted(dx_channel *channel, int error);
  * refused it for another reason than a full buffer.
  */
 bool dxi_channel_flush_now(dx_channel *channel);
+
+/*
+ * send.c; the caller holds out_lock: send a message as this kind of frame with this id.
+ */
+int dxi_channel_send(dx_channel *channel, const dx_message *message, enum dxi_kind kind,
+                     uint64_t id, struct dxi_patience *patience);
+
+/* send.c: put a small frame without descriptors into the outbox, however full it is. */
+int dxi_channel_leave(dx_channel *channel, const struct dxi_letter *letter);
+
+/* send.c: 0, or the same as a send would answer. The caller holds out_lock. */
+int dxi_channel_check_open(dx_channel *channel);
+
+/* send.c: whether a message is one, or -EINVAL. */
+int dxi_channel_check_message(dx_channel *channel, const dx_message *message);
+
+/* send.c: a message was sent: its descriptors are the peer's now. */
+void dxi_channel_hand_over(const dx_message *message);
 
 /*
  * send.c: the last words before the descriptors are closed. A stream says its end by being closed,

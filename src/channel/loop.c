@@ -7,6 +7,7 @@
 #include "channel/internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/socket.h>
 
 int dx_channel_fd(const dx_channel *channel)
@@ -20,7 +21,9 @@ int dx_channel_write_fd(const dx_channel *channel)
 {
     int error = dxi_channel_check(channel);
 
-    return error < 0 ? error : channel->write_fd;
+    int fd = error < 0 ? error : channel->write_fd;
+
+    return error == 0 && fd < 0 ? -ESHUTDOWN : fd;
 }
 
 int dx_channel_events(dx_channel *channel)
@@ -39,10 +42,32 @@ int dx_channel_events(dx_channel *channel)
     return events;
 }
 
+/* Whether dx_recv() has something to say that came before. The caller holds in_lock. */
+static bool owed(const dx_channel *channel)
+{
+    const struct dxi_calls *calls = &channel->calls;
+    bool waiting = dxi_requests_first(&calls->ours, DXI_LINE_TIMED) != NULL ||
+                   dxi_requests_first(&calls->ours, DXI_LINE_UNTIMED) != NULL;
+
+    return (calls->stash.first != NULL && dxi_stash_ready(&calls->stash)) || calls->held ||
+           (waiting && channel->inbound == DXI_INBOUND_OVER);
+}
+
+/* As poll(2) wants it: no less than the time that is left. */
+static int milliseconds_until(uint64_t deadline_ns)
+{
+    if (deadline_ns == UINT64_MAX)
+        return DX_FOREVER;
+    uint64_t now = dxi_os->now_ns();
+    uint64_t left = deadline_ns > now ? (deadline_ns - now + 999999) / 1000000 : 0;
+
+    return left < INT_MAX ? (int)left : INT_MAX;
+}
+
 /* Whether dx_recv() has something to say without reading. The caller holds in_lock. */
 static bool ready(dx_channel *channel)
 {
-    return channel->inbound != DXI_INBOUND_OPEN || dxi_inbox_ready(&channel->in);
+    return owed(channel) || channel->inbound != DXI_INBOUND_OPEN || dxi_inbox_ready(&channel->in);
 }
 
 int dx_channel_timeout_ms(dx_channel *channel)
@@ -52,11 +77,12 @@ int dx_channel_timeout_ms(dx_channel *channel)
     if (error < 0)
         return error;
     pthread_mutex_lock(&channel->in_lock);
-    /* An end that was reported is no news. */
-    bool news = channel->inbound != DXI_INBOUND_OVER && ready(channel);
+    /* An end that was reported is no news, but for the requests that it ends. */
+    bool news = channel->inbound != DXI_INBOUND_OVER ? ready(channel) : owed(channel);
+    uint64_t earliest = dxi_requests_earliest(&channel->calls.ours);
 
     pthread_mutex_unlock(&channel->in_lock);
-    return news ? 0 : DX_FOREVER;
+    return news ? 0 : milliseconds_until(earliest);
 }
 
 /* Whether the peer has died, which its socket need not tell. */
@@ -77,7 +103,8 @@ int dx_channel_process(dx_channel *channel)
     atomic_store_explicit(&channel->out_wanted, false, memory_order_relaxed);
     dxi_channel_serve(channel);
     pthread_mutex_lock(&channel->in_lock);
-    bool news = ready(channel);
+    bool news =
+        ready(channel) || milliseconds_until(dxi_requests_earliest(&channel->calls.ours)) == 0;
     bool silent = !news && !channel->drain_limited && channel->peer_pidfd >= 0;
 
     pthread_mutex_unlock(&channel->in_lock);

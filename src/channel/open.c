@@ -8,8 +8,6 @@
 #include "wire/native.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -28,17 +26,6 @@ enum {
 
 static const dx_channel_options defaults;
 
-static const struct dxi_framing *framing_of(dx_framing framing)
-{
-    switch (framing) {
-    case DX_FRAMING_NATIVE:
-        return &dxi_framing_native;
-    case DX_FRAMING_LINE:
-        return &dxi_framing_line;
-    }
-    return NULL;
-}
-
 int dxi_channel_socket_type(dx_channel_type type)
 {
     switch (type) {
@@ -54,7 +41,7 @@ int dxi_channel_socket_type(dx_channel_type type)
 
 int dxi_channel_check_options(const dx_channel_options *options)
 {
-    const struct dxi_framing *framing = framing_of(options->framing);
+    const struct dxi_framing *framing = dxi_framing_of(options->framing);
 
     if (dxi_channel_socket_type(options->type) < 0)
         return dxi_fail(options->failure, -EINVAL, "there is no channel type %d",
@@ -78,6 +65,12 @@ int dxi_channel_check_options(const dx_channel_options *options)
     if (options->spin_us > DXI_SPIN_US_MAX)
         return dxi_fail(options->failure, -EINVAL, "to look for %d us is over the greatest, %d",
                         options->spin_us, DXI_SPIN_US_MAX);
+    if (options->request_limit > DX_REQUEST_LIMIT_MAX)
+        return dxi_fail(options->failure, -EINVAL,
+                        "a limit of %u open requests is over the greatest, %d",
+                        options->request_limit, DX_REQUEST_LIMIT_MAX);
+    if (options->strip_cr && options->framing != DX_FRAMING_LINE)
+        return dxi_fail(options->failure, -EINVAL, "strip_cr is for the framing 'line' only");
     if (options->socket_buffer > DX_MESSAGE_LIMIT_MAX)
         return dxi_fail(options->failure, -EINVAL, "a socket buffer of %zu bytes is too large",
                         options->socket_buffer);
@@ -91,6 +84,7 @@ static int greet(dx_channel *channel)
         .version = DXI_VERSION,
         .descriptor_limit = (uint16_t)channel->descriptor_limit,
         .message_limit = channel->message_limit,
+        .request_limit = channel->request_limit,
     };
     uint8_t payload[DXI_HELLO_SIZE];
     struct dxi_letter letter = {
@@ -115,13 +109,15 @@ static int greet(dx_channel *channel)
 /* Settings of the sockets. None is needed for correctness, so none can fail the channel. */
 static void configure(dx_channel *channel, const dx_channel_options *options)
 {
-    if (options->socket_buffer > 0)
+    if (options->socket_buffer > 0 && channel->write_medium <= DXI_MEDIUM_SOCKET)
         (void)dxi_os->socket_set(channel->write_fd, SO_SNDBUF, (int)options->socket_buffer);
     /*
      * Where no descriptor is welcome the kernel need not even bring one: to discard a descriptor
      * whose close hangs would stall us. Older kernels answer ENOPROTOOPT, and we discard.
      */
-    if (channel->descriptor_limit == 0)
+    if (channel->read_medium != DXI_MEDIUM_UNIX)
+        channel->in.barred = true;
+    else if (channel->descriptor_limit == 0 && channel->framing != &dxi_framing_node)
         channel->in.barred = dxi_os->socket_set(channel->read_fd, SO_PASSRIGHTS, 0) == 0;
     if (channel->type == SOCK_STREAM)
         return;
@@ -134,8 +130,27 @@ static void configure(dx_channel *channel, const dx_channel_options *options)
             buffer > PACKET_MIN + PACKET_OVERHEAD ? (size_t)buffer - PACKET_OVERHEAD : PACKET_MIN;
 }
 
+static void open_calls(dx_channel *channel, const dx_channel_options *options)
+{
+    struct dxi_calls *calls = &channel->calls;
+
+    channel->request_limit =
+        options->request_limit > 0 ? options->request_limit : (unsigned)DXI_REQUEST_LIMIT_DEFAULT;
+    calls->ours.limit = channel->request_limit;
+    calls->theirs.limit = channel->request_limit;
+    /* A peer that has not seen our limit yet may open so many. */
+    if (calls->theirs.limit < DXI_REQUESTS_UNGREETED)
+        calls->theirs.limit = DXI_REQUESTS_UNGREETED;
+    dxi_stash_open(&calls->stash);
+    channel->in.requests = &calls->theirs;
+}
+
 static void free_channel(dx_channel *channel)
 {
+    dxi_node_close(channel);
+    dxi_stash_close(&channel->calls.stash);
+    dxi_requests_close(&channel->calls.ours);
+    dxi_requests_close(&channel->calls.theirs);
     dxi_inbox_close(&channel->in);
     dxi_outbox_close(&channel->out);
     pthread_mutex_destroy(&channel->in_lock);
@@ -144,7 +159,8 @@ static void free_channel(dx_channel *channel)
     dxi_os->release(channel);
 }
 
-int dxi_channel_open(dx_channel **ret, int read_fd, int write_fd, const dx_channel_options *options)
+int dxi_channel_open(dx_channel **ret, const struct dxi_ends *ends,
+                     const dx_channel_options *options)
 {
     dx_channel *channel = dxi_os->allocate(sizeof(*channel));
 
@@ -153,16 +169,20 @@ int dxi_channel_open(dx_channel **ret, int read_fd, int write_fd, const dx_chann
     memset(channel, 0, sizeof(*channel));
     channel->generation = dxi_generation();
     channel->generation_mark = dxi_generation_mark();
-    channel->read_fd = read_fd;
-    channel->write_fd = write_fd;
+    channel->read_fd = ends->read_fd;
+    channel->write_fd = ends->write_fd;
+    channel->read_medium = ends->read_medium;
+    channel->write_medium = ends->write_medium;
     channel->type = dxi_channel_socket_type(options->type);
-    channel->framing = framing_of(options->framing);
+    channel->framing = dxi_framing_of(options->framing);
     channel->message_limit =
         options->message_limit > 0 ? options->message_limit : DX_MESSAGE_LIMIT_DEFAULT;
     channel->receive_backlog = channel->message_limit + BACKLOG_SLACK;
     if (options->receive_backlog > channel->receive_backlog)
         channel->receive_backlog = options->receive_backlog;
     channel->descriptor_limit = options->descriptor_limit;
+    channel->in.decoder.strip_cr = options->strip_cr;
+    open_calls(channel, options);
     if (options->spin_us >= 0 && dxi_os->several_processors())
         channel->spin.limit_ns =
             options->spin_us > 0 ? (uint64_t)options->spin_us * 1000 : DXI_SPIN_NS;
@@ -201,13 +221,16 @@ int dx_channel_pair(dx_channel *ret_ends[2], const dx_channel_options *options)
     if (error < 0)
         return dxi_fail(options->failure, error, "cannot make a socketpair: %s",
                         dx_error_text(error));
-    error = dxi_channel_open(&ends[0], fds[0], fds[0], options);
+    const struct dxi_ends near = dxi_ends_of_socket(fds[0]);
+    const struct dxi_ends far = dxi_ends_of_socket(fds[1]);
+
+    error = dxi_channel_open(&ends[0], &near, options);
     if (error < 0) {
         dxi_os->close(fds[0]);
         dxi_os->close(fds[1]);
         return error;
     }
-    error = dxi_channel_open(&ends[1], fds[1], fds[1], options);
+    error = dxi_channel_open(&ends[1], &far, options);
     if (error < 0) {
         dx_channel_close(ends[0]);
         dxi_os->close(fds[1]);
@@ -215,123 +238,6 @@ int dx_channel_pair(dx_channel *ret_ends[2], const dx_channel_options *options)
     }
     ret_ends[0] = ends[0];
     ret_ends[1] = ends[1];
-    return 0;
-}
-
-/* Whether a channel can be made of this descriptor; learns its type. */
-static int examine(int fd, int *ret_type, dx_failure *failure)
-{
-    int domain = 0;
-    int error = dxi_os->socket_get(fd, SO_DOMAIN, &domain);
-
-    if (error == 0)
-        error = dxi_os->socket_get(fd, SO_TYPE, ret_type);
-    if (error == -EBADF)
-        return dxi_fail(failure, error, "descriptor %d is not open", fd);
-    if (error == -ENOTSOCK)
-        return dxi_fail(failure, error, "descriptor %d is not a socket", fd);
-    if (error < 0)
-        return dxi_fail(failure, error, "cannot examine descriptor %d: %s", fd,
-                        dx_error_text(error));
-    if (domain != AF_UNIX)
-        return dxi_fail(failure, -EINVAL, "descriptor %d is not a socket of AF_UNIX", fd);
-    if (dxi_os->socket_connected(fd) < 0)
-        return dxi_fail(failure, -EINVAL, "the socket %d is not connected", fd);
-    return 0;
-}
-
-int dx_channel_attach(dx_channel **ret, int read_fd, int write_fd,
-                      const dx_channel_options *options)
-{
-    dx_channel_options own = options != NULL ? *options : defaults;
-    int type = 0;
-    int write_type = 0;
-    int error = examine(read_fd, &type, own.failure);
-
-    if (error == 0)
-        error = examine(write_fd, &write_type, own.failure);
-    if (error < 0)
-        return error;
-    if (ret == NULL || type != write_type)
-        return dxi_fail(own.failure, -EINVAL, "%s",
-                        ret == NULL ? "dx_channel_attach() needs a place for the channel"
-                                    : "the two sockets are of different types");
-    own.type = type == SOCK_STREAM ? DX_STREAM : type == SOCK_SEQPACKET ? DX_SEQPACKET : DX_DGRAM;
-    error = dxi_channel_check_options(&own);
-    if (error == 0)
-        error = dxi_channel_open(ret, read_fd, write_fd, &own);
-    if (error < 0)
-        return error;
-    /* Whatever else could come along would take the place of descriptors. */
-    (void)dxi_os->socket_set(read_fd, SO_PASSCRED, 0);
-    (void)dxi_os->socket_set(read_fd, SO_PASSSEC, 0);
-    (void)dxi_os->set_cloexec(read_fd, true);
-    (void)dxi_os->set_cloexec(write_fd, true);
-    return 0;
-}
-
-/* A descriptor number and nothing else; or -EINVAL. */
-static int parse_descriptor(const char *text)
-{
-    char *end;
-
-    if (*text < '0' || *text > '9')
-        return -EINVAL;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-
-    return *end != '\0' || errno != 0 || number > INT32_MAX ? -EINVAL : (int)number;
-}
-
-/*
- * Watch the process at the other end. It made the socketpair, and so the kernel names it; before
- * Linux 6.5 it is our parent or nobody, asked before and after, as a number may be taken by another
- * process.
- */
-static void watch_parent(dx_channel *channel)
-{
-    int pidfd = dxi_os->peer_pidfd(channel->read_fd);
-
-    /* The maker has been reaped: ENODATA, and before Linux 6.16 EINVAL. */
-    if (pidfd == -ENODATA || pidfd == -ESRCH || pidfd == -EINVAL) {
-        dxi_channel_mourn(channel);
-        return;
-    }
-    if (pidfd < 0) {
-        pid_t parent = dxi_os->parent_pid();
-
-        pidfd = parent > 1 ? dxi_os->pidfd_open(parent) : -1;
-        if (pidfd >= 0 && dxi_os->parent_pid() != parent) {
-            dxi_os->close(pidfd);
-            pidfd = -1;
-        }
-    }
-    if (pidfd >= 0)
-        dxi_channel_watch(channel, pidfd, true);
-}
-
-int dx_channel_to_parent(dx_channel **ret, const dx_channel_options *options)
-{
-    static const char name[] = "DUPLEX_FD";
-    dx_failure *failure = options != NULL ? options->failure : NULL;
-    const char *value = getenv(name);
-
-    if (value == NULL)
-        return dxi_fail(failure, -ENOENT,
-                        "this program was not started by duplex: %s is not in its environment",
-                        name);
-    int fd = parse_descriptor(value);
-
-    if (fd < 0)
-        return dxi_fail(failure, fd, "%s holds '%.64s', which is no descriptor number", name,
-                        value);
-    int error = dx_channel_attach(ret, fd, fd, options);
-
-    if (error < 0)
-        return error;
-    /* The promise is for this program alone; what it starts must not believe it. */
-    unsetenv(name);
-    watch_parent(*ret);
     return 0;
 }
 
@@ -351,9 +257,11 @@ dx_channel *dxi_channel_destroy(dx_channel *channel)
     if (channel == NULL || dxi_channel_check(channel) < 0)
         return NULL;
     dxi_channel_say_goodbye(channel);
+    int write_fd = channel->write_fd;
+
     dxi_os->close(channel->read_fd);
-    if (channel->write_fd != channel->read_fd)
-        dxi_os->close(channel->write_fd);
+    if (write_fd >= 0 && write_fd != channel->read_fd)
+        dxi_os->close(write_fd);
     if (channel->peer_pidfd_owned)
         dxi_os->close(channel->peer_pidfd);
     free_channel(channel);

@@ -165,3 +165,12 @@ int dxi_parcels_bind(struct dxi_inbox *in, const struct dxi_frame *frame)
     open_parcel(in, true);
     return 0;
 }
+
+int dxi_parcels_refuse(struct dxi_inbox *in)
+{
+    const struct dxi_parcel *first = in->parcel_count > 0 ? &in->parcels[in->parcel_first] : NULL;
+
+    if (first != NULL && first->start <= in->position && in->position < first->end)
+        open_parcel(in, false);
+    return 0;
+}

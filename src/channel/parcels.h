@@ -23,6 +23,9 @@ void dxi_parcels_arrived(struct dxi_inbox *in, size_t size, const struct dxi_arr
  */
 int dxi_parcels_bind(struct dxi_inbox *in, const struct dxi_frame *frame);
 
+/* The frame at the inbox's position may have none: close what came with it. Returns 0. */
+int dxi_parcels_refuse(struct dxi_inbox *in);
+
 /* Whether descriptors came with bytes that are consumed already; says so in the decoder's fault. */
 bool dxi_parcels_stale(struct dxi_inbox *in);
 

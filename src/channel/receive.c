@@ -58,9 +58,16 @@ int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault)
     channel->inbound = DXI_INBOUND_BROKEN;
     atomic_store_explicit(&channel->broken, true, memory_order_relaxed);
     /* Nothing is sent or taken any more; a peer that goes on sending learns it at once. */
-    dxi_os->shutdown(channel->read_fd, SHUT_RDWR);
-    if (channel->write_fd != channel->read_fd)
-        dxi_os->shutdown(channel->write_fd, SHUT_RDWR);
+    if (channel->read_medium <= DXI_MEDIUM_SOCKET)
+        dxi_os->shutdown(channel->read_fd, SHUT_RDWR);
+    if (channel->write_medium <= DXI_MEDIUM_SOCKET) {
+        if (channel->write_fd != channel->read_fd)
+            dxi_os->shutdown(channel->write_fd, SHUT_RDWR);
+    } else if (pthread_mutex_trylock(&channel->out_lock) == 0) {
+        /* If a send holds the lock, it finds out and closes the pipe itself. */
+        dxi_channel_stop_writing(channel);
+        pthread_mutex_unlock(&channel->out_lock);
+    }
     return dxi_channel_fail_fault(channel, fault);
 }
 
@@ -78,6 +85,7 @@ int dxi_channel_greet(void *context, const uint8_t *payload, size_t size)
                                                               : DX_MESSAGE_LIMIT_MAX;
 
     atomic_store_explicit(&channel->peer_descriptors, descriptors, memory_order_relaxed);
+    atomic_store_explicit(&channel->peer_requests, hello.request_limit, memory_order_relaxed);
     /* Stored with release, after the descriptors: pairs with the acquire in send.c. */
     atomic_store_explicit(&channel->peer_limit, limit > 0 ? limit : 1, memory_order_release);
     return 0;
@@ -99,10 +107,21 @@ static int read_nothing(dx_channel *channel, ssize_t status)
         return 0;
     case -ECONNRESET:
     case -ECONNREFUSED:
+    case -ETIMEDOUT: /* of TCP, and so the next three */
+    case -EHOSTUNREACH:
+    case -ENETUNREACH:
+    case -ENETRESET:
         /* The kernel says it once, and on packets before what is still to be read. */
         atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
         atomic_store_explicit(&channel->peer_dead, true, memory_order_relaxed);
         return 1; /* worth another read */
+    case -EIO:
+        /* A terminal whose other side has gone. */
+        if (channel->read_medium == DXI_MEDIUM_PIPE) {
+            close_inbound(channel);
+            return 0;
+        }
+        /* fall through */
     default:
         return dxi_channel_fail(channel, (int)status, "cannot receive: %s",
                                 dx_error_text((int)status));
@@ -128,6 +147,16 @@ static void close_arrival(const struct dxi_arrival *arrival)
 {
     for (size_t i = 0; i < arrival->count; i++)
         dxi_os->close(arrival->descriptors[i]);
+}
+
+static ssize_t read_once(dx_channel *channel, void *bytes, size_t size, struct dxi_arrival *arrival)
+{
+    if (channel->read_medium <= DXI_MEDIUM_SOCKET)
+        return dxi_os->receive(channel->read_fd, bytes, size, arrival);
+    arrival->count = 0;
+    arrival->lost = false;
+    arrival->cut = false;
+    return dxi_os->read(channel->read_fd, bytes, size, channel->read_medium == DXI_MEDIUM_PIPE);
 }
 
 int dxi_channel_fill(dx_channel *channel, size_t most)
@@ -158,7 +187,7 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
         close_inbound(channel);
         return 0;
     }
-    ssize_t received = dxi_os->receive(channel->read_fd, bytes, size, &arrival);
+    ssize_t received = read_once(channel, bytes, size, &arrival);
 
     if (received <= 0) {
         close_arrival(&arrival);
@@ -263,12 +292,22 @@ static int next(dx_channel *channel, dx_message *ret)
     /* A channel may break while a sender takes in: what came before that is still to be delivered.
      */
     bool broken = channel->inbound == DXI_INBOUND_BROKEN;
-    int status =
-        dxi_inbox_next(in, channel->inbound == DXI_INBOUND_LAST, ret, dxi_channel_greet, channel);
+    int status;
+
+    do {
+        status = dxi_inbox_next(in, channel->inbound == DXI_INBOUND_LAST, ret, dxi_channel_greet,
+                                channel);
+        if (status != 1)
+            break;
+        status = dxi_node_sort(channel, ret);
+        if (status == 1)
+            status = dxi_calls_sort(channel, ret);
+        if (status == 1)
+            return 1;
+        dxi_inbox_release(in);
+    } while (status == 0);
 
     switch (status) {
-    case 1:
-        return 1;
     case 0:
         if (broken)
             return last_word(channel, -EPROTO);
@@ -339,7 +378,7 @@ static int look(dx_channel *channel, struct dxi_patience *patience)
     return 0;
 }
 
-static int receive(dx_channel *channel, dx_message *ret, struct dxi_patience *patience)
+int dxi_channel_receive(dx_channel *channel, dx_message *ret, struct dxi_patience *patience)
 {
     /*
      * In a conversation of question and answer nothing is there before it was waited for: to read
@@ -372,27 +411,5 @@ static int receive(dx_channel *channel, dx_message *ret, struct dxi_patience *pa
             return dxi_channel_fail(channel, -ETIMEDOUT,
                                     "the peer has not finished a message until the deadline");
     }
-    return status;
-}
-
-int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
-{
-    int status = dxi_channel_check(channel);
-
-    if (status < 0)
-        return status;
-    if (ret == NULL)
-        return dxi_channel_fail(channel, -EINVAL, "dx_recv() needs a message to fill");
-    struct dxi_patience patience = {.timeout_ms = timeout_ms};
-
-    pthread_mutex_lock(&channel->in_lock);
-    dxi_inbox_release(&channel->in);
-    if (dxi_inbox_next_plain(&channel->in, ret)) {
-        channel->waits_first = 0;
-        status = 1;
-    } else {
-        status = receive(channel, ret, &patience);
-    }
-    pthread_mutex_unlock(&channel->in_lock);
     return status;
 }

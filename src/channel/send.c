@@ -12,6 +12,7 @@
 #include "wire/native.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,11 +29,13 @@ static bool hopeless(dx_channel *channel)
            atomic_load_explicit(&channel->peer_gone, memory_order_relaxed);
 }
 
-/* Whether anything can still be sent in this direction. */
-static int check_open(dx_channel *channel)
+int dxi_channel_check_open(dx_channel *channel)
 {
-    if (atomic_load_explicit(&channel->broken, memory_order_relaxed))
+    if (atomic_load_explicit(&channel->broken, memory_order_relaxed)) {
+        if (channel->write_medium > DXI_MEDIUM_SOCKET)
+            dxi_channel_stop_writing(channel);
         return -EPROTO;
+    }
     if (channel->out.error < 0)
         return channel->out.error;
     if (channel->out.ended)
@@ -56,9 +59,20 @@ static int check_limits(dx_channel *channel, const dx_message *message)
     if (message->size > channel->message_limit)
         return dxi_channel_fail(channel, -EMSGSIZE, "a message of %zu bytes; the limit is %zu",
                                 message->size, channel->message_limit);
+    if (channel->framing->size_max > 0 && message->size > channel->framing->size_max)
+        return dxi_channel_fail(channel, -EMSGSIZE,
+                                "a message of %zu bytes; the framing '%s' carries at most %" PRIu64,
+                                message->size, channel->framing->name, channel->framing->size_max);
     if (message->descriptor_count > DX_DESCRIPTORS_MAX)
         return dxi_channel_fail(channel, -EMSGSIZE, "%zu descriptors; a message carries at most %d",
                                 message->descriptor_count, DX_DESCRIPTORS_MAX);
+    if (message->descriptor_count > 0 && channel->write_medium != DXI_MEDIUM_UNIX)
+        return dxi_channel_fail(channel, -EOPNOTSUPP,
+                                "descriptors travel over sockets of AF_UNIX only, and this channel "
+                                "writes to %s",
+                                channel->write_medium == DXI_MEDIUM_SOCKET ? "another socket"
+                                : channel->write_medium == DXI_MEDIUM_PIPE ? "a pipe"
+                                                                           : "a file");
     if (message->descriptor_count > 0 && !channel->framing->carries_descriptors)
         return dxi_channel_fail(channel, -EOPNOTSUPP, "the framing '%s' carries no descriptors",
                                 channel->framing->name);
@@ -112,21 +126,42 @@ static int collect(dx_channel *channel, const struct dxi_letter *letter)
     return 1;
 }
 
-static int send_locked(dx_channel *channel, const dx_message *message, int timeout_ms)
+int dxi_channel_leave(dx_channel *channel, const struct dxi_letter *letter)
 {
-    struct dxi_patience patience = {.timeout_ms = timeout_ms};
+    struct dxi_outbox *out = &channel->out;
+    struct dxi_envelope envelope;
+    int error = channel->framing->encode(letter, &envelope);
+
+    if (error == 0)
+        error =
+            dxi_outbox_reserve(out, envelope.header_size + letter->size + envelope.trailer_size);
+    if (error < 0)
+        return error;
+    dxi_outbox_append(out, envelope.header, envelope.header_size);
+    dxi_outbox_append(out, letter->data, letter->size);
+    dxi_outbox_append(out, envelope.trailer, envelope.trailer_size);
+    atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
+    return 0;
+}
+
+int dxi_channel_send(dx_channel *channel, const dx_message *message, enum dxi_kind kind,
+                     uint64_t id, struct dxi_patience *patience)
+{
     struct dxi_parting parting;
     struct dxi_letter letter = {
         .data = message->data,
         .size = message->size,
-        .kind = DXI_KIND_MESSAGE,
+        .kind = (uint8_t)kind,
         .descriptors = (uint16_t)message->descriptor_count,
+        .id = id,
     };
-    int status = check_open(channel);
+    int status = dxi_channel_check_open(channel);
 
-    if (status < 0)
-        return status;
-    status = check_limits(channel, message);
+    /* An error has a limit of its own, which every peer accepts. */
+    if (status == 0 && kind != DXI_KIND_ERROR)
+        status = check_limits(channel, message);
+    if (status == 0 && channel->framing == &dxi_framing_node)
+        status = dxi_node_prepare(channel, message, &letter, patience);
     if (status < 0)
         return status;
     if (channel->out.corked && message->descriptor_count == 0 && message->size < COLLECT_MAX) {
@@ -136,17 +171,52 @@ static int send_locked(dx_channel *channel, const dx_message *message, int timeo
     }
     if (status == 0)
         status = dxi_parting_begin(&parting, channel->framing, &letter, channel->out.packet_limit);
-    if (status < 0)
-        return status == -EINVAL
-                   ? dxi_channel_fail(channel, status, "the framing '%s' cannot carry these bytes",
-                                      channel->framing->name)
-                   : status;
-    return dxi_channel_transmit(channel, &parting, message->descriptors, message->descriptor_count,
-                                &patience);
+    if (status == -EINVAL)
+        dxi_channel_fail(channel, status, "the framing '%s' cannot carry these bytes",
+                         channel->framing->name);
+    if (status == 0)
+        status = dxi_channel_transmit(channel, &parting, message->descriptors,
+                                      message->descriptor_count, patience);
+    if (letter.kind == DXI_KIND_NODE_HANDLE)
+        dxi_node_sent(channel, status == 0);
+    return status;
+}
+
+/* The kind of frame for a message that is sent as it is. */
+static int frame_kind(dx_channel *channel, const dx_message *message, enum dxi_kind *ret)
+{
+    switch (message->kind) {
+    case DX_MESSAGE:
+        *ret = DXI_KIND_MESSAGE;
+        return 0;
+    case DX_FLUSH:
+        *ret = DXI_KIND_FLUSH;
+        return 0;
+    case DX_DELIMITER:
+        *ret = DXI_KIND_DELIMITER;
+        return 0;
+    case DX_RESPONSE_END:
+        *ret = DXI_KIND_RESPONSE_END;
+        return 0;
+    default:
+        return dxi_channel_fail(channel, -EINVAL,
+                                "a message of kind %d; requests and answers are sent by dx_call(), "
+                                "dx_reply() and theirs",
+                                (int)message->kind);
+    }
+}
+
+static int send_locked(dx_channel *channel, const dx_message *message, int timeout_ms)
+{
+    struct dxi_patience patience = {.timeout_ms = timeout_ms};
+    enum dxi_kind kind = DXI_KIND_MESSAGE;
+    int status = frame_kind(channel, message, &kind);
+
+    return status < 0 ? status : dxi_channel_send(channel, message, kind, 0, &patience);
 }
 
 /* The peer has them now. A received message that is passed on must not close them again. */
-static void hand_over(const dx_message *message)
+void dxi_channel_hand_over(const dx_message *message)
 {
     int *descriptors = message->descriptors;
 
@@ -162,21 +232,27 @@ static void hand_over(const dx_message *message)
     }
 }
 
+int dxi_channel_check_message(dx_channel *channel, const dx_message *message)
+{
+    if (message == NULL || (message->data == NULL && message->size > 0) ||
+        (message->descriptors == NULL && message->descriptor_count > 0))
+        return dxi_channel_fail(channel, -EINVAL, "a message without its bytes or descriptors");
+    return 0;
+}
+
 int dx_send_message(dx_channel *channel, const dx_message *message, int timeout_ms)
 {
     int status = dxi_channel_check(channel);
 
+    if (status == 0)
+        status = dxi_channel_check_message(channel, message);
     if (status < 0)
         return status;
-    if (message == NULL || (message->data == NULL && message->size > 0) ||
-        (message->descriptors == NULL && message->descriptor_count > 0))
-        return dxi_channel_fail(channel, -EINVAL, "a message without its bytes or descriptors");
-
     pthread_mutex_lock(&channel->out_lock);
     status = send_locked(channel, message, timeout_ms);
     pthread_mutex_unlock(&channel->out_lock);
     if (status == 0)
-        hand_over(message);
+        dxi_channel_hand_over(message);
     return status;
 }
 
@@ -230,7 +306,7 @@ static int flush_locked(dx_channel *channel, struct dxi_patience *patience)
         return -EPROTO;
     if (channel->out.lost)
         return channel->out.error;
-    if (dxi_outbox_size(&channel->out) == 0)
+    if (!atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
         return 0;
     return dxi_channel_transmit(channel, NULL, NULL, 0, patience);
 }
@@ -254,7 +330,7 @@ static int say_the_end(dx_channel *channel, struct dxi_patience *patience)
     int status;
 
     if (channel->type != SOCK_DGRAM) {
-        status = dxi_os->shutdown(channel->write_fd, SHUT_WR);
+        status = dxi_channel_stop_writing(channel);
         return status == -ENOTCONN ? 0 : status;
     }
     /* The kernel tells a datagram peer nothing: an empty packet is the end, as no frame is empty.

@@ -23,12 +23,22 @@ enum {
     RECEIVER_LOOK_NS = 100 * 1000,
 };
 
+/* What the channel itself has to say, between two messages. */
+static void write_due(dx_channel *channel)
+{
+    dxi_calls_write_due(channel);
+    if (dxi_node_is_due(channel))
+        dxi_node_write_due(channel);
+}
+
 static void note_pending(dx_channel *channel)
 {
     if (channel->out.capacity > 0 && dxi_outbox_size(&channel->out) == 0)
         dxi_outbox_rest(&channel->out);
-    atomic_store_explicit(&channel->out_pending, dxi_outbox_size(&channel->out) > 0,
-                          memory_order_relaxed);
+    bool pending = dxi_outbox_size(&channel->out) > 0 || dxi_node_is_due(channel) ||
+                   atomic_load_explicit(&channel->calls.due, memory_order_relaxed) > 0;
+
+    atomic_store_explicit(&channel->out_pending, pending, memory_order_relaxed);
 }
 
 /* An event loop must learn when it is worth trying again. */
@@ -38,6 +48,20 @@ void dxi_channel_note_wanted(dx_channel *channel, int error)
                           memory_order_relaxed);
 }
 
+int dxi_channel_stop_writing(dx_channel *channel)
+{
+    int fd = channel->write_fd;
+
+    if (channel->write_medium <= DXI_MEDIUM_SOCKET)
+        return dxi_os->shutdown(fd, SHUT_WR);
+    /* A terminal is read and written by one descriptor, and has no half that could be closed. */
+    if (fd < 0 || fd == channel->read_fd)
+        return 0;
+    channel->write_fd = -1;
+    dxi_os->close(fd);
+    return 0;
+}
+
 /* Nothing can leave any more: what lies in the outbox never will. */
 static void abandon(dx_channel *channel, int error)
 {
@@ -45,6 +69,8 @@ static void abandon(dx_channel *channel, int error)
     channel->out.plain = false;
     channel->out.lost = channel->out.lost || dxi_outbox_size(&channel->out) > 0;
     dxi_outbox_sent(&channel->out, dxi_outbox_size(&channel->out));
+    if (channel->write_medium > DXI_MEDIUM_SOCKET)
+        dxi_channel_stop_writing(channel);
 }
 
 /* What the kernel answered to a send that moved nothing. 0 means: wait, then try again. */
@@ -61,6 +87,10 @@ int dxi_channel_refused(dx_channel *channel, ssize_t status)
     case -ECONNRESET:
     case -ECONNREFUSED:
     case -ENOTCONN:
+    case -ETIMEDOUT: /* of TCP, and so the next three */
+    case -EHOSTUNREACH:
+    case -ENETUNREACH:
+    case -ENETRESET:
         atomic_store_explicit(&channel->peer_dead, true, memory_order_relaxed);
         /* fall through */
     case -EPIPE:
@@ -119,7 +149,14 @@ static ssize_t send_parts(dx_channel *channel, struct iovec *parts, size_t count
         parts[0] = (struct iovec){.iov_base = gathered, .iov_len = size};
         count = 1;
     }
-    return dxi_os->send(channel->write_fd, parts, count, descriptors, descriptor_count);
+    int fd = channel->write_fd;
+
+    if (channel->write_medium <= DXI_MEDIUM_SOCKET)
+        return dxi_os->send(fd, parts, count, descriptors, descriptor_count);
+    /* A socket refuses once it was shut down; a pipe would go on taking. */
+    if (fd < 0 || atomic_load_explicit(&channel->broken, memory_order_relaxed))
+        return -EPIPE;
+    return dxi_os->write(fd, parts, count, channel->write_medium == DXI_MEDIUM_PIPE);
 }
 
 /* Send once: from the outbox, and if that is then empty and this is a stream, the message behind
@@ -169,6 +206,7 @@ int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const
 {
     int error = 0;
 
+    write_due(channel);
     while (dxi_outbox_size(&channel->out) > 0 || (parting != NULL && !parting->finished)) {
         ssize_t sent = send_once(channel, parting, descriptors, descriptor_count);
 
@@ -180,6 +218,8 @@ int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const
         if (error < 0)
             break;
     }
+    if (error == -EPROTO && channel->write_medium > DXI_MEDIUM_SOCKET)
+        dxi_channel_stop_writing(channel);
     if (error < 0 && parting != NULL && parting->begun) {
         if (error == -ETIMEDOUT || error == -EDEADLK) {
             error = dxi_parting_keep(parting, &channel->out);
@@ -191,7 +231,7 @@ int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const
             /* The peer must not take for the rest what is not. */
             abandon(channel, error);
             if (channel->type != SOCK_DGRAM)
-                dxi_os->shutdown(channel->write_fd, SHUT_WR);
+                dxi_channel_stop_writing(channel);
         }
     }
     note_pending(channel);
@@ -208,6 +248,7 @@ bool dxi_channel_flush_now(dx_channel *channel)
         return true;
     if (atomic_load_explicit(&channel->peer_dead, memory_order_relaxed))
         abandon(channel, -EPIPE);
+    write_due(channel);
     while (dxi_outbox_size(&channel->out) > 0) {
         ssize_t sent = send_once(channel, NULL, NULL, 0);
 

@@ -54,18 +54,20 @@ struct watch {
 
 static void watch_begin(struct watch *watch, const dx_channel *channel, bool reading, bool writing)
 {
+    int write_fd = channel->write_fd;
+
     *watch = (struct watch){.count = 1};
     watch->polled[0] = (struct pollfd){
         .fd = channel->read_fd,
         .events = reading ? POLLIN : 0,
     };
-    if (channel->write_fd == channel->read_fd) {
+    if (write_fd == channel->read_fd) {
         if (writing)
             watch->polled[0].events |= POLLOUT;
     } else {
         watch->write_at = watch->count;
         watch->polled[watch->count++] = (struct pollfd){
-            .fd = channel->write_fd,
+            .fd = write_fd,
             .events = writing ? POLLOUT : 0,
         };
         /* POLLHUP cannot be masked: leave out what nobody waits for. */
@@ -103,7 +105,10 @@ int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
             stalled = dxi_deadline(STALL_MS);
         if (stalled != 0)
             until = earlier(until, stalled);
-        if (taking == DXI_TAKING_OTHER)
+        /* No event tells that another thread found the protocol broken, unless a socket is shut. */
+        bool untold = channel->write_medium > DXI_MEDIUM_SOCKET && !dxi_os->single_threaded();
+
+        if (taking == DXI_TAKING_OTHER || untold)
             until = earlier(until, dxi_deadline(LOOK_UP_MS));
         watch_begin(&watch, channel, taking == DXI_TAKING, true);
         int ready = dxi_os->poll(watch.polled, watch.count, until);
@@ -143,11 +148,18 @@ bool dxi_channel_flush_between(dx_channel *channel, bool *ret_refused)
            channel->in.position + dxi_inbox_size(&channel->in) != before;
 }
 
+/* When a sleep for this must end early: one of our requests is over. */
+static uint64_t calls_end(const dx_channel *channel, const struct dxi_patience *patience)
+{
+    return patience->for_calls ? dxi_requests_earliest(&channel->calls.ours) : UINT64_MAX;
+}
+
 /* One sleep. 1: something happened that a read will tell; 0: look again; or an error. */
-static int sleep_once(dx_channel *channel, uint64_t deadline, bool refused)
+static int sleep_once(dx_channel *channel, struct dxi_patience *patience, bool refused)
 {
     bool pending = atomic_load_explicit(&channel->out_pending, memory_order_relaxed);
-    uint64_t until = deadline;
+    uint64_t deadline = dxi_patience_deadline(patience);
+    uint64_t until = earlier(deadline, calls_end(channel, patience));
     struct watch watch;
 
     if (!dxi_os->single_threaded())
@@ -173,12 +185,11 @@ static int sleep_once(dx_channel *channel, uint64_t deadline, bool refused)
     }
     if (passed(deadline))
         return dxi_channel_fail(channel, -ETIMEDOUT, "the peer said nothing until the deadline");
-    return 0;
+    return passed(calls_end(channel, patience)) ? -ETIME : 0;
 }
 
 int dxi_wait_to_receive(dx_channel *channel, struct dxi_patience *patience)
 {
-    uint64_t deadline = dxi_patience_deadline(patience);
     int status = 0;
 
     while (status == 0) {
@@ -190,7 +201,7 @@ int dxi_wait_to_receive(dx_channel *channel, struct dxi_patience *patience)
         if (channel->type == SOCK_DGRAM &&
             atomic_load_explicit(&channel->peer_dead, memory_order_relaxed))
             return 0;
-        status = sleep_once(channel, deadline, refused);
+        status = sleep_once(channel, patience, refused);
     }
     return status < 0 ? status : 0;
 }

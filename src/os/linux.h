@@ -23,10 +23,14 @@ int dxi_linux_socket_get(int fd, int name, int *ret);
 int dxi_linux_socket_set(int fd, int name, int value);
 int dxi_linux_socket_connected(int fd);
 ssize_t dxi_linux_queued(int fd);
+int dxi_linux_examine(int fd, struct dxi_nature *ret);
+ssize_t dxi_linux_read(int fd, void *bytes, size_t size, bool waits);
+ssize_t dxi_linux_write(int fd, const struct iovec *parts, size_t part_count, bool waits);
 int dxi_linux_poll(struct pollfd *descriptors, size_t count, uint64_t deadline_ns);
 int dxi_linux_close(int fd);
 int dxi_linux_set_cloexec(int fd, bool on);
 int dxi_linux_duplicate(int fd, int at_least);
+int dxi_linux_replace(int fd, int number);
 int dxi_linux_pipe(int ret[2]);
 int dxi_linux_open(const char *path, int flags);
 

@@ -31,6 +31,22 @@ struct dxi_arrival {
     bool cut;         /* out: the packet was larger than the buffer */
 };
 
+/* What a descriptor is, as far as reading and writing go. */
+enum dxi_sort {
+    DXI_SORT_SOCKET,
+    DXI_SORT_PIPE, /* a pipe, a terminal, a device: what one may have to wait for */
+    DXI_SORT_FILE, /* a regular file or a block device, which is always ready */
+    DXI_SORT_NONE  /* a directory, an eventfd: no bytes flow through it */
+};
+
+struct dxi_nature {
+    enum dxi_sort sort;
+    bool readable, writable; /* as it was opened */
+    bool cloexec;
+    bool is_fifo;
+    uint64_t device, inode; /* two descriptors of one file have the same */
+};
+
 /* How a child ended, as the kernel tells it. */
 struct dxi_ended {
     bool known;      /* false: somebody else reaped it, and the kernel keeps no record */
@@ -61,11 +77,22 @@ struct dxi_os {
     int (*socket_connected)(int fd); /* 0 if it has a peer */
     ssize_t (*queued)(int fd);       /* bytes ready to be received; of DGRAM, the first packet's */
 
+    int (*examine)(int fd,
+                   struct dxi_nature *ret); /* -EBADF as well if it is no more than a name */
+    /*
+     * Of a descriptor that is no socket. Neither blocks, whatever its O_NONBLOCK: -EAGAIN. waits is
+     * false for DXI_SORT_FILE, which takes the time that its disk takes. A terminal whose output
+     * was stopped may hold a write up. A pipe that nobody reads answers -EPIPE without a signal.
+     */
+    ssize_t (*read)(int fd, void *bytes, size_t size, bool waits);
+    ssize_t (*write)(int fd, const struct iovec *parts, size_t part_count, bool waits);
+
     /* Blocks until deadline_ns, absolute; 0 only looks, UINT64_MAX is for ever. Retries EINTR. */
     int (*poll)(struct pollfd *descriptors, size_t count, uint64_t deadline_ns);
     int (*close)(int fd);
     int (*set_cloexec)(int fd, bool on);
     int (*duplicate)(int fd, int at_least);   /* close-on-exec */
+    int (*replace)(int fd, int number);       /* number becomes a copy of fd, kept across exec */
     int (*pipe)(int ret[2]);                  /* close-on-exec */
     int (*open)(const char *path, int flags); /* close-on-exec */
 

@@ -44,6 +44,9 @@ enum dxi_step {
 /* For DXI_STEP_EXEC: the program's file is there, and what is missing is its interpreter. */
 enum { DXI_INDEX_INTERPRETER = 1 };
 
+/* A pid in decimal, and NUL. */
+enum { DXI_PID_TEXT = 12 };
+
 struct dxi_start {
     /*
      * The child's descriptors, all of them, each target once, by rising target; all others close.
@@ -71,6 +74,7 @@ struct dxi_start {
     char *path_buffer; /* room for the longest element of search, '/', program and NUL */
     char *const *arguments;
     char *const *environment;
+    char *pid_text; /* DXI_PID_TEXT bytes within environment for the child's own pid, or NULL */
 
     /*
      * fork(): what the child runs when it has become clean. What prepare answers below 0 fails the

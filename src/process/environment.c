@@ -2,8 +2,9 @@
 /*
  * The environment of a child: a list of its own, so that the parent's is never written.
  *
- * DUPLEX_FD is a promise to one program. A parent that was itself started by duplex may still have
- * it, and a child that is handed nothing must not believe it.
+ * A variable that hands over a descriptor is a promise to one program. A parent to whom it was made
+ * may still have it, and a child that is handed nothing must not believe it. What the caller writes
+ * into an environment itself is meant, and stays.
  */
 #include "process/environment.h"
 
@@ -11,13 +12,14 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define HANDOVER_NAME "DUPLEX_FD"
-
-enum { HANDOVER_SIZE = sizeof(HANDOVER_NAME "=2147483647") };
+static const char *const promises[] = {
+    "DUPLEX_FD",      "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE",
+    "WAYLAND_SOCKET", "LISTEN_FDS",      "LISTEN_PID",
+    "LISTEN_FDNAMES", "LISTEN_PIDFDID",
+};
 
 static size_t count(char *const *list)
 {
@@ -50,19 +52,21 @@ static size_t without(char **list, size_t length, const char *name, size_t name_
     return kept;
 }
 
-int dxi_environment_make(char ***ret, char *const *base, char *const *changes, int channel)
+int dxi_environment_make(char ***ret, char *const *base, char *const *changes, char *const *handed)
 {
-    if (!base)
+    bool inherited = base == NULL;
+
+    if (inherited)
         base = environ;
-    size_t most = count(base) + count(changes) + 2;
-    char **list = dxi_os->allocate(most * sizeof(*list) + HANDOVER_SIZE);
     size_t length = count(base);
+    char **list = dxi_os->allocate((length + count(changes) + count(handed) + 1) * sizeof(*list));
 
     if (!list)
         return -ENOMEM;
     if (length > 0)
         memcpy(list, base, length * sizeof(*list));
-    length = without(list, length, HANDOVER_NAME, strlen(HANDOVER_NAME));
+    for (size_t i = 0; inherited && i < sizeof(promises) / sizeof(promises[0]); i++)
+        length = without(list, length, promises[i], strlen(promises[i]));
     for (; changes && *changes; changes++) {
         size_t size = name_length(*changes);
 
@@ -74,12 +78,9 @@ int dxi_environment_make(char ***ret, char *const *base, char *const *changes, i
         if ((*changes)[size] == '=')
             list[length++] = *changes;
     }
-    if (channel >= 0) {
-        char *handover = (char *)(list + most);
-
-        snprintf(handover, HANDOVER_SIZE, HANDOVER_NAME "=%d", channel);
-        length = without(list, length, HANDOVER_NAME, strlen(HANDOVER_NAME));
-        list[length++] = handover;
+    for (; *handed; handed++) {
+        length = without(list, length, *handed, name_length(*handed));
+        list[length++] = *handed;
     }
     list[length] = NULL;
     *ret = list;

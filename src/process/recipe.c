@@ -10,6 +10,7 @@
 #include "channel/channel.h"
 #include "os/os.h"
 #include "process/environment.h"
+#include "process/handover.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +18,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { CHANNEL_NUMBER_DEFAULT = 3 };
 
 /* Where a program is looked for when the environment has no PATH; execvp(3) leaves it open. */
 #define SEARCH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
@@ -46,7 +45,7 @@ static int check_enums(const struct dxi_recipe *recipe)
 {
     const dx_process_options *options = recipe->options;
 
-    if ((unsigned)options->handover > DX_HANDOVER_STDIO)
+    if ((unsigned)options->handover > DX_HANDOVER_ARGV)
         return dxi_recipe_refuse(recipe, -EINVAL, "there is no handover %d",
                                  (int)options->handover);
     if ((unsigned)options->group > DX_GROUP_SESSION)
@@ -60,7 +59,7 @@ static int check_enums(const struct dxi_recipe *recipe)
     return 0;
 }
 
-static int check(const struct dxi_recipe *recipe, bool is_program)
+static int check(struct dxi_recipe *recipe, bool is_program)
 {
     const dx_process_options *options = recipe->options;
     int error = check_enums(recipe);
@@ -70,10 +69,9 @@ static int check(const struct dxi_recipe *recipe, bool is_program)
     if (is_program && options->child_channel)
         return dxi_recipe_refuse(recipe, -EINVAL,
                                  "child_channel is for dx_fork(): a program chooses its own");
-    if (options->channel_target == INT_MAX)
-        return dxi_recipe_refuse(recipe, -EINVAL, "there is no descriptor number %d", INT_MAX);
-    if (options->channel_target != 0 && options->channel_target < CHANNEL_NUMBER_DEFAULT)
-        return dxi_recipe_refuse(recipe, -EINVAL, "the channel's number must be 3 or greater");
+    error = dxi_handover_check(recipe, is_program);
+    if (error < 0)
+        return error;
     if ((options->descriptor_count > 0 && !options->descriptors) ||
         (options->limit_count > 0 && !options->limits) ||
         (options->identity && options->identity->group_count > 0 && !options->identity->groups))
@@ -151,8 +149,10 @@ static int choose_stdio(struct dxi_recipe *recipe, int number, bool is_open)
 {
     const dx_stdio *choice = &recipe->options->stdio[number];
 
-    if (recipe->channel_number < 0 && number < 2)
-        return recipe->channel_ends[1];
+    if (recipe->handover == DX_HANDOVER_STDIO && number < 2)
+        return recipe->child_ends[0];
+    if (recipe->handover == DX_HANDOVER_PIPES && number < 2)
+        return recipe->child_ends[number];
     switch (choice->mode) {
     case DX_STDIO_INHERIT:
         return is_open ? number : open_null(recipe);
@@ -174,13 +174,13 @@ static int arrange_descriptors(struct dxi_recipe *recipe)
     bool is_open[3];
     int error = find_open(is_open);
 
-    if (error == 0)
-        error = dxi_os->socketpair(dxi_channel_socket_type(options->channel.type),
-                                   recipe->channel_ends);
     if (error < 0)
-        return dxi_recipe_refuse(recipe, error, "cannot make a socketpair: %s",
+        return dxi_recipe_refuse(recipe, error, "cannot look at its descriptors: %s",
                                  dx_error_text(error));
-    recipe->moves = dxi_os->allocate((options->descriptor_count + 4) * sizeof(*recipe->moves));
+    error = dxi_handover_make(recipe);
+    if (error < 0)
+        return error;
+    recipe->moves = dxi_os->allocate((options->descriptor_count + 5) * sizeof(*recipe->moves));
     if (!recipe->moves)
         return no_memory(recipe);
     recipe->start.descriptors = recipe->moves;
@@ -191,8 +191,10 @@ static int arrange_descriptors(struct dxi_recipe *recipe)
         if (error < 0)
             return error;
     }
-    if (recipe->channel_number >= 0)
-        error = add_move(recipe, recipe->channel_ends[1], recipe->channel_number);
+    if (recipe->channel_number > 2)
+        error = add_move(recipe, recipe->child_ends[0], recipe->channel_number);
+    if (error == 0 && recipe->handover == DX_HANDOVER_FDS)
+        error = add_move(recipe, recipe->child_ends[1], recipe->channel_write_number);
     for (size_t i = 0; i < options->descriptor_count && error == 0; i++)
         error = add_move(recipe, options->descriptors[i].fd, options->descriptors[i].target);
     return error;
@@ -238,15 +240,23 @@ static int copy_attributes(struct dxi_recipe *recipe)
 static int describe_program(struct dxi_recipe *recipe, char *const *arguments)
 {
     struct dxi_start *start = &recipe->start;
-    int error = dxi_environment_make(&recipe->environment, recipe->options->environment,
-                                     recipe->options->environment_changes, recipe->channel_number);
+    int error = dxi_handover_name(recipe);
 
+    if (error == 0)
+        error = dxi_environment_make(&recipe->environment, recipe->options->environment,
+                                     recipe->options->environment_changes, recipe->handed);
     if (error == -EINVAL)
         return dxi_recipe_refuse(recipe, error, "a change of its environment has no name");
     if (error < 0)
         return no_memory(recipe);
     start->program = arguments[0];
     start->arguments = arguments;
+    if (recipe->handover == DX_HANDOVER_ARGV) {
+        error = dxi_handover_fill_in(recipe, arguments);
+        if (error < 0)
+            return error;
+        start->arguments = recipe->arguments;
+    }
     start->environment = recipe->environment;
     if (strchr(start->program, '/'))
         return 0;
@@ -265,7 +275,8 @@ int dxi_recipe_open(struct dxi_recipe *ret, const dx_process_options *options,
 {
     *ret = (struct dxi_recipe){
         .options = options ? options : &defaults,
-        .channel_ends = {-1, -1},
+        .parent_ends = {.read_fd = -1, .write_fd = -1},
+        .child_ends = {-1, -1},
         .parent_stdio = {-1, -1, -1},
         .child_stdio = {-1, -1, -1},
         .null = -1,
@@ -273,10 +284,6 @@ int dxi_recipe_open(struct dxi_recipe *ret, const dx_process_options *options,
     options = ret->options;
     ret->channel = options->channel;
     ret->channel.failure = options->failure;
-    ret->channel_number =
-        options->channel_target ? options->channel_target : CHANNEL_NUMBER_DEFAULT;
-    if (arguments && options->handover == DX_HANDOVER_STDIO)
-        ret->channel_number = -1;
     if (!arguments)
         snprintf(ret->subject, sizeof(ret->subject), "the child");
     else if (!arguments[0])
@@ -308,12 +315,19 @@ static void close_all(const int *fds, size_t count)
 
 void dxi_recipe_close(struct dxi_recipe *recipe)
 {
-    close_all(recipe->channel_ends, 2);
+    const struct dxi_ends *ends = &recipe->parent_ends;
+
+    close_all(&ends->read_fd, 1);
+    if (ends->write_fd != ends->read_fd)
+        close_all(&ends->write_fd, 1);
+    close_all(recipe->child_ends, 2);
     close_all(recipe->parent_stdio, 3);
     close_all(recipe->child_stdio, 3);
     close_all(&recipe->null, 1);
     dxi_os->release(recipe->moves);
     dxi_os->release(recipe->limits);
+    dxi_os->release(recipe->handed_text);
     dxi_os->release(recipe->environment);
+    dxi_os->release(recipe->arguments);
     dxi_os->release(recipe->path_buffer);
 }

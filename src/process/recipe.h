@@ -7,24 +7,31 @@
 
 #include <duplex/process.h>
 
+#include "channel/channel.h"
 #include "os/start.h"
 
 struct dxi_recipe {
     const dx_process_options *options; /* never NULL */
     char subject[160];                 /* who it is that cannot be started: "'cat'", "the child" */
     dx_channel_options channel;        /* the parent's end; its failure is the options' */
-    int channel_number;                /* in the child; -1: its standard input and output */
+    dx_handover handover;              /* DX_HANDOVER_ENV for a function */
+    int channel_number;                /* what the child reads */
+    int channel_write_number;          /* what it writes; the same if it is one socket */
 
     struct dxi_start start;
 
     /* Acquired; -1 and NULL where not, or no longer. */
-    int channel_ends[2]; /* the parent's, the child's */
+    struct dxi_ends parent_ends;
+    int child_ends[2];   /* what the child reads and writes; a socket is the first alone */
     int parent_stdio[3]; /* the parent's ends of pipes */
     int child_stdio[3];  /* the child's ends of pipes */
     int null;            /* /dev/null */
     struct dxi_descriptor_move *moves;
     struct dxi_resource_limit *limits;
+    char *handed[4]; /* variables of the handover, and NULL */
+    char *handed_text;
     char **environment;
+    char **arguments; /* with the number in its place */
     char *path_buffer;
 };
 

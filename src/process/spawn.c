@@ -27,15 +27,14 @@ static dx_process *open_process(struct dxi_recipe *recipe, int *ret_error)
 
     if (process) {
         memset(process, 0, sizeof(*process));
-        error = dxi_channel_open(&process->channel, recipe->channel_ends[0],
-                                 recipe->channel_ends[0], &recipe->channel);
+        error = dxi_channel_open(&process->channel, &recipe->parent_ends, &recipe->channel);
     }
     if (error < 0) {
         dxi_os->release(process);
         *ret_error = dxi_recipe_refuse(recipe, error, "%s", dx_error_text(error));
         return NULL;
     }
-    recipe->channel_ends[0] = -1;
+    recipe->parent_ends.read_fd = recipe->parent_ends.write_fd = -1;
     dxi_channel_claim(process->channel);
     process->generation = dxi_generation();
     process->pidfd = -1;
@@ -106,10 +105,11 @@ static int open_childs_channel(void *context)
 {
     struct upbringing *self = context;
     int number = self->channel_number;
+    const struct dxi_ends ends = dxi_ends_of_socket(number);
     int error = dxi_os->set_cloexec(number, true);
 
     if (error == 0)
-        error = dxi_channel_open(&self->channel, number, number, &self->channel_options);
+        error = dxi_channel_open(&self->channel, &ends, &self->channel_options);
     if (error < 0)
         return error;
     dxi_channel_claim(self->channel);

@@ -1,42 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The framing of lines: a message, then '\n'. What filters and shells speak. A last line without
- * '\n' counts, as it does for them.
+ * '\n' counts, as it does for them. A '\r' before the '\n' is data, unless the owner asked to have
+ * it removed; then it does not count for the limit.
  */
-#include "wire/framing.h"
-
-#include <errno.h>
-#include <string.h>
+#include "wire/simple.h"
 
 static int too_long(struct dxi_decoder *decoder)
 {
-    decoder->fault =
-        (struct dxi_fault){DXI_VIOLATION_LINE, decoder->message_limit, decoder->message_limit};
-    return -EPROTO;
-}
-
-static int found(size_t size, size_t trailer, struct dxi_frame *ret)
-{
-    *ret = (struct dxi_frame){.size = size, .trailer = trailer, .kind = DXI_KIND_MESSAGE};
-    return 1;
+    return dxi_violated(decoder, DXI_VIOLATION_LINE, decoder->message_limit,
+                        decoder->message_limit);
 }
 
 static int decode(struct dxi_decoder *decoder, const uint8_t *bytes, size_t size,
                   struct dxi_frame *ret)
 {
-    /* Only what is new is searched, so that a line that comes byte by byte costs no square of it.
-     */
-    size_t skip = decoder->scanned < size ? decoder->scanned : size;
-    const uint8_t *end = size > skip ? memchr(bytes + skip, '\n', size - skip) : NULL;
-    size_t length = end != NULL ? (size_t)(end - bytes) : size;
+    size_t limit = decoder->message_limit;
+    size_t length;
+    int status =
+        dxi_find_end(decoder, bytes, size, '\n', limit + (decoder->strip_cr ? 1 : 0), &length);
 
-    if (length > decoder->message_limit)
+    if (status < 0)
         return too_long(decoder);
-    if (end != NULL)
-        return found(length, 1, ret);
-    decoder->scanned = size;
-    decoder->needed = size + 1;
-    return 0;
+    bool stripped = decoder->strip_cr && length > 0 && bytes[length - 1] == '\r';
+
+    if (length > limit && !stripped)
+        return too_long(decoder);
+    return status == 0 ? 0 : dxi_found(0, length - stripped, 1U + stripped, ret);
 }
 
 static int decode_last(struct dxi_decoder *decoder, const uint8_t *bytes, size_t size,
@@ -46,19 +36,16 @@ static int decode_last(struct dxi_decoder *decoder, const uint8_t *bytes, size_t
 
     if (status != 0 || size == 0)
         return status;
-    return found(size, 0, ret);
-}
-
-static void consume(struct dxi_decoder *decoder, const struct dxi_frame *frame)
-{
-    (void)frame;
-    decoder->scanned = 0;
-    decoder->needed = 1;
+    /* It ended with a '\r' that could have been removed, had a '\n' come. */
+    if (size > decoder->message_limit)
+        return too_long(decoder);
+    return dxi_found(0, size, 0, ret);
 }
 
 static int encode(const struct dxi_letter *letter, struct dxi_envelope *ret)
 {
-    if (letter->size > 0 && memchr(letter->data, '\n', letter->size) != NULL)
+    if (!dxi_letter_is_plain(letter) ||
+        (letter->size > 0 && memchr(letter->data, '\n', letter->size) != NULL))
         return -EINVAL;
     ret->header_size = 0;
     ret->trailer[0] = '\n';
@@ -70,6 +57,6 @@ const struct dxi_framing dxi_framing_line = {
     .name = "line",
     .decode = decode,
     .decode_last = decode_last,
-    .consume = consume,
+    .consume = dxi_consumed,
     .encode = encode,
 };

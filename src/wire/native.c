@@ -20,46 +20,76 @@ static int violation(struct dxi_fault *fault, enum dxi_violation what, uint64_t 
 
 static int check_hello(struct dxi_decoder *decoder, const struct dxi_frame *frame)
 {
+    struct dxi_fault *fault = &decoder->fault;
+
     if (decoder->greeted)
-        return violation(&decoder->fault, DXI_VIOLATION_SECOND_HELLO, 0, 0);
-    if (frame->size < DXI_HELLO_SIZE || frame->size > DXI_HELLO_SIZE_MAX)
-        return violation(&decoder->fault, DXI_VIOLATION_HELLO_SIZE, frame->size, 0);
+        return violation(fault, DXI_VIOLATION_SECOND_HELLO, 0, 0);
+    if (frame->size < DXI_HELLO_SIZE_MIN || frame->size > DXI_HELLO_SIZE_MAX)
+        return violation(fault, DXI_VIOLATION_HELLO_SIZE, frame->size, 0);
     if (frame->more)
-        return violation(&decoder->fault, DXI_VIOLATION_FLAGS, DXI_FLAG_MORE, 0);
+        return violation(fault, DXI_VIOLATION_FLAGS, DXI_FLAG_MORE, 0);
     if (frame->descriptors > 0)
-        return violation(&decoder->fault, DXI_VIOLATION_DESCRIPTOR_LIMIT, frame->descriptors, 0);
+        return violation(fault, DXI_VIOLATION_DESCRIPTOR_LIMIT, frame->descriptors, 0);
     return 0;
 }
 
+/* ERROR and CANCEL: small, in one piece, without descriptors. */
+static int check_word(struct dxi_decoder *decoder, const struct dxi_frame *frame)
+{
+    struct dxi_fault *fault = &decoder->fault;
+
+    if (frame->kind == DXI_KIND_CANCEL &&
+        (frame->size > 0 || frame->more || frame->descriptors > 0))
+        return violation(fault, DXI_VIOLATION_CANCEL, 0, 0);
+    if (frame->kind == DXI_KIND_CANCEL)
+        return 0;
+    if (frame->size < DXI_ERROR_SIZE_MIN || frame->size > DXI_ERROR_SIZE_MAX)
+        return violation(fault, DXI_VIOLATION_ERROR_SIZE, frame->size, DXI_ERROR_SIZE_MAX);
+    if (frame->more)
+        return violation(fault, DXI_VIOLATION_FLAGS, DXI_FLAG_MORE, 0);
+    if (frame->descriptors > 0)
+        return violation(fault, DXI_VIOLATION_DESCRIPTOR_LIMIT, frame->descriptors, 0);
+    return 0;
+}
+
+/* MESSAGE, REQUEST and REPLY: of any size, in any number of pieces. */
 static int check_message(struct dxi_decoder *decoder, const struct dxi_frame *frame)
 {
-    if (!decoder->greeted)
-        return violation(&decoder->fault, DXI_VIOLATION_NO_HELLO, frame->kind, 0);
+    struct dxi_fault *fault = &decoder->fault;
+
     if (frame->size > decoder->message_limit - decoder->assembled)
-        return violation(&decoder->fault, DXI_VIOLATION_LENGTH,
-                         (uint64_t)frame->size + decoder->assembled, decoder->message_limit);
+        return violation(fault, DXI_VIOLATION_LENGTH, (uint64_t)frame->size + decoder->assembled,
+                         decoder->message_limit);
     if (frame->more && frame->size == 0)
-        return violation(&decoder->fault, DXI_VIOLATION_EMPTY_FRAGMENT, 0, 0);
+        return violation(fault, DXI_VIOLATION_EMPTY_FRAGMENT, 0, 0);
     if (frame->descriptors > decoder->descriptor_limit)
-        return violation(&decoder->fault, DXI_VIOLATION_DESCRIPTOR_LIMIT, frame->descriptors,
+        return violation(fault, DXI_VIOLATION_DESCRIPTOR_LIMIT, frame->descriptors,
                          decoder->descriptor_limit);
     if (decoder->continued && frame->descriptors > 0)
-        return violation(&decoder->fault, DXI_VIOLATION_FRAGMENT_DESCRIPTORS, frame->descriptors,
-                         0);
+        return violation(fault, DXI_VIOLATION_FRAGMENT_DESCRIPTORS, frame->descriptors, 0);
     return 0;
 }
 
 static int check(struct dxi_decoder *decoder, const struct dxi_frame *frame, uint8_t flags)
 {
-    if (frame->kind != DXI_KIND_HELLO && frame->kind != DXI_KIND_MESSAGE)
-        return violation(&decoder->fault, DXI_VIOLATION_KIND, frame->kind, 0);
+    struct dxi_fault *fault = &decoder->fault;
+
+    if (frame->kind < DXI_KIND_HELLO || frame->kind > DXI_KIND_CANCEL)
+        return violation(fault, DXI_VIOLATION_KIND, frame->kind, 0);
     if ((flags & ~DXI_FLAG_MORE) != 0)
-        return violation(&decoder->fault, DXI_VIOLATION_FLAGS, flags, 0);
-    /* Neither kind has an id: it is kept for requests and their replies. */
-    if (frame->id != 0)
-        return violation(&decoder->fault, DXI_VIOLATION_ID, frame->id, 0);
+        return violation(fault, DXI_VIOLATION_FLAGS, flags, 0);
+    if (frame->kind <= DXI_KIND_MESSAGE && frame->id != 0)
+        return violation(fault, DXI_VIOLATION_ID, frame->id, 0);
+    if (frame->kind > DXI_KIND_MESSAGE && frame->id == 0)
+        return violation(fault, DXI_VIOLATION_NO_ID, frame->kind, 0);
     if (frame->kind == DXI_KIND_HELLO)
         return check_hello(decoder, frame);
+    if (!decoder->greeted)
+        return violation(fault, DXI_VIOLATION_NO_HELLO, frame->kind, 0);
+    if (decoder->continued && (frame->kind != decoder->kind || frame->id != decoder->id))
+        return violation(fault, DXI_VIOLATION_FRAGMENT_KIND, frame->kind, frame->id);
+    if (frame->kind >= DXI_KIND_ERROR)
+        return check_word(decoder, frame);
     return check_message(decoder, frame);
 }
 
@@ -106,12 +136,16 @@ static void consume(struct dxi_decoder *decoder, const struct dxi_frame *frame)
         return;
     }
     decoder->continued = frame->more;
+    decoder->kind = frame->kind;
+    decoder->id = frame->id;
     decoder->plain = !frame->more;
     decoder->assembled = frame->more ? decoder->assembled + frame->size : 0;
 }
 
 static int encode(const struct dxi_letter *letter, struct dxi_envelope *ret)
 {
+    if (letter->kind > DXI_KIND_CANCEL)
+        return -EINVAL;
     if (letter->size > UINT32_MAX)
         return -EMSGSIZE;
     dxi_store32(ret->header, (uint32_t)letter->size);
@@ -129,6 +163,8 @@ const struct dxi_framing dxi_framing_native = {
     .greets = true,
     .carries_descriptors = true,
     .fragments = true,
+    .has_ids = true,
+    .size_max = UINT32_MAX,
     .decode = decode,
     .decode_last = decode_last,
     .consume = consume,
@@ -141,17 +177,19 @@ void dxi_hello_encode(const struct dxi_hello *hello, uint8_t ret[DXI_HELLO_SIZE]
     dxi_store16(ret + 2, hello->descriptor_limit);
     dxi_store32(ret + 4, hello->features);
     dxi_store64(ret + 8, hello->message_limit);
+    dxi_store32(ret + 16, hello->request_limit);
 }
 
 int dxi_hello_decode(const uint8_t *payload, size_t size, struct dxi_hello *ret,
                      struct dxi_fault *ret_fault)
 {
-    if (size < DXI_HELLO_SIZE || size > DXI_HELLO_SIZE_MAX)
+    if (size < DXI_HELLO_SIZE_MIN || size > DXI_HELLO_SIZE_MAX)
         return violation(ret_fault, DXI_VIOLATION_HELLO_SIZE, size, 0);
     ret->version = dxi_load16(payload);
     ret->descriptor_limit = dxi_load16(payload + 2);
     ret->features = dxi_load32(payload + 4);
     ret->message_limit = dxi_load64(payload + 8);
+    ret->request_limit = size < DXI_HELLO_SIZE ? 0 : dxi_load32(payload + 16);
     if (ret->version != DXI_VERSION)
         return violation(ret_fault, DXI_VIOLATION_VERSION, ret->version, DXI_VERSION);
     return 0;

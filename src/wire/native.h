@@ -10,8 +10,11 @@
 
 enum {
     DXI_HEADER_SIZE = 16,
-    DXI_HELLO_SIZE = 16,      /* of the payload, in version 1 */
+    DXI_HELLO_SIZE = 20,      /* of the payload, in version 1 */
+    DXI_HELLO_SIZE_MIN = 16,  /* one without a request limit, which is 0 then */
     DXI_HELLO_SIZE_MAX = 256, /* later features may append to it */
+    DXI_ERROR_SIZE_MIN = 4,   /* the code */
+    DXI_ERROR_SIZE_MAX = DXI_ERROR_SIZE_MIN + 4096,
     DXI_VERSION = 1,
     DXI_FLAG_MORE = 1,
 
@@ -52,6 +55,7 @@ struct dxi_hello {
     uint16_t descriptor_limit;
     uint32_t features;
     uint64_t message_limit;
+    uint32_t request_limit;
 };
 
 void dxi_hello_encode(const struct dxi_hello *hello, uint8_t ret[DXI_HELLO_SIZE]);

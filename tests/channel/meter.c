@@ -95,26 +95,32 @@ static int make_socketpair(int type, int ret[2])
     return counted(CALL_SOCKETPAIR) ? meter.fail_error : dxi_linux.socketpair(type, ret);
 }
 
+/* The parts cut to what this kernel takes. Returns how many they are. */
+static size_t fewer_bytes(const struct iovec **parts, size_t part_count, struct iovec fewer[8])
+{
+    size_t left = meter.send_at_most;
+    size_t count = 0;
+
+    if (left == 0)
+        return part_count;
+    for (; count < part_count && left > 0; count++) {
+        fewer[count] = (*parts)[count];
+        if (fewer[count].iov_len > left)
+            fewer[count].iov_len = left;
+        left -= fewer[count].iov_len;
+    }
+    *parts = fewer;
+    return count;
+}
+
 static ssize_t send_parts(int fd, const struct iovec *parts, size_t part_count,
                           const int *descriptors, size_t descriptor_count)
 {
     struct iovec fewer[8];
-    size_t left = meter.send_at_most;
 
     if (counted(CALL_SEND))
         return meter.fail_error;
-    if (left > 0) {
-        size_t count = 0;
-
-        for (; count < part_count && left > 0; count++) {
-            fewer[count] = parts[count];
-            if (fewer[count].iov_len > left)
-                fewer[count].iov_len = left;
-            left -= fewer[count].iov_len;
-        }
-        parts = fewer;
-        part_count = count;
-    }
+    part_count = fewer_bytes(&parts, part_count, fewer);
     ssize_t sent = dxi_linux.send(fd, parts, part_count, descriptors, descriptor_count);
 
     if (sent > 0)
@@ -157,6 +163,34 @@ static int socket_connected(int fd)
 static ssize_t queued(int fd)
 {
     return counted(CALL_QUEUED) ? meter.fail_error : dxi_linux.queued(fd);
+}
+
+static int examine(int fd, struct dxi_nature *ret)
+{
+    return counted(CALL_EXAMINE) ? meter.fail_error : dxi_linux.examine(fd, ret);
+}
+
+static ssize_t read_bytes(int fd, void *bytes, size_t size, bool waits)
+{
+    if (counted(CALL_READ))
+        return meter.fail_error;
+    if (meter.receive_at_most > 0 && size > meter.receive_at_most)
+        size = meter.receive_at_most;
+    return dxi_linux.read(fd, bytes, size, waits);
+}
+
+static ssize_t write_parts(int fd, const struct iovec *parts, size_t part_count, bool waits)
+{
+    struct iovec fewer[8];
+
+    if (counted(CALL_WRITE))
+        return meter.fail_error;
+    part_count = fewer_bytes(&parts, part_count, fewer);
+    ssize_t written = dxi_linux.write(fd, parts, part_count, waits);
+
+    if (written > 0)
+        meter.sent += (size_t)written;
+    return written;
 }
 
 static int poll_until(struct pollfd *descriptors, size_t count, uint64_t deadline_ns)
@@ -203,6 +237,9 @@ void meter_install(void)
     table.socket_set = socket_set;
     table.socket_connected = socket_connected;
     table.queued = queued;
+    table.examine = examine;
+    table.read = read_bytes;
+    table.write = write_parts;
     table.poll = poll_until;
     table.close = close_descriptor;
     table.set_cloexec = set_cloexec;

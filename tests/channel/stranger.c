@@ -64,6 +64,7 @@ void greet_as(struct stranger *stranger, uint16_t version, uint16_t descriptor_l
         .version = version,
         .descriptor_limit = descriptor_limit,
         .message_limit = message_limit,
+        .request_limit = 1024,
     };
     uint8_t payload[DXI_HELLO_SIZE];
 

@@ -44,7 +44,7 @@ static void refused(dx_channel_options options, const char *text)
 START_TEST(test_each_bad_option_is_named)
 {
     refused((dx_channel_options){.type = (dx_channel_type)3}, "there is no channel type 3");
-    refused((dx_channel_options){.framing = (dx_framing)2}, "there is no framing 2");
+    refused((dx_channel_options){.framing = (dx_framing)12}, "there is no framing 12");
     refused((dx_channel_options){.type = DX_SEQPACKET, .framing = DX_FRAMING_LINE},
             "the framing 'line' needs a stream");
     refused((dx_channel_options){.type = DX_DGRAM, .framing = DX_FRAMING_LINE},
@@ -57,6 +57,9 @@ START_TEST(test_each_bad_option_is_named)
             "a limit of 254 descriptors is over the kernel's, 253");
     refused((dx_channel_options){.framing = DX_FRAMING_LINE, .descriptor_limit = 1},
             "the framing 'line' carries no descriptors");
+    refused((dx_channel_options){.request_limit = DX_REQUEST_LIMIT_MAX + 1},
+            "a limit of 65537 open requests is over the greatest, 65536");
+    refused((dx_channel_options){.strip_cr = true}, "strip_cr is for the framing 'line' only");
     refused((dx_channel_options){.socket_buffer = SIZE_MAX},
             "a socket buffer of 18446744073709551615 bytes is too large");
 }
@@ -153,7 +156,7 @@ static void not_attached(int read_fd, int write_fd, int error, const char *text)
     ck_assert_int_eq(dx_channel_attach(&channel, read_fd, write_fd, NULL), error);
 }
 
-START_TEST(test_what_is_no_connected_unix_socket_is_not_attached)
+START_TEST(test_what_cannot_be_conversed_over_is_not_attached)
 {
     int fds[2], pipes[2];
     int other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -164,12 +167,12 @@ START_TEST(test_what_is_no_connected_unix_socket_is_not_attached)
     not_attached(1000, 1000, -EBADF, "descriptor 1000 is not open");
     not_attached(fds[0], 1000, -EBADF, "descriptor 1000 is not open");
     not_attached(-1, -1, -EBADF, "is not open");
-    not_attached(pipes[0], pipes[1], -ENOTSOCK, "is not a socket");
-    not_attached(fds[0], pipes[1], -ENOTSOCK, "is not a socket");
+    not_attached(pipes[1], pipes[0], -EINVAL, "is not open for reading");
+    not_attached(fds[0], pipes[0], -EINVAL, "is not open for writing");
     not_attached(other, other, -EINVAL, "is not connected");
     not_attached(fds[0], other, -EINVAL, "is not connected");
     if (internet >= 0)
-        not_attached(internet, internet, -EINVAL, "is not a socket of AF_UNIX");
+        not_attached(internet, internet, -EINVAL, "is not connected");
     close(fds[0]);
     close(fds[1]);
     close(pipes[0]);
@@ -322,7 +325,7 @@ HARNESS_MAIN(
     "options", TEST(test_each_bad_option_is_named), OF_EACH_TYPE(test_every_good_option_is_taken),
     TEST(test_no_options_are_the_defaults), OF_EACH_TYPE(test_both_ends_are_close_on_exec),
     OF_EACH_TYPE(test_the_send_buffer_is_as_large_as_was_asked),
-    TEST(test_what_is_no_connected_unix_socket_is_not_attached),
+    TEST(test_what_cannot_be_conversed_over_is_not_attached),
     TEST(test_a_listening_socket_is_not_attached), TEST(test_two_types_do_not_make_one_channel),
     OF_EACH_TYPE(test_a_place_for_the_result_is_needed),
     TEST(test_a_type_is_ignored_where_the_socket_tells), TEST(test_lines_do_not_go_over_packets),

@@ -37,6 +37,9 @@ expect_example spawn_program "'good morning' --> 'GOOD MORNING'" \
 expect_example pass_descriptor "child: letter: read dear child, all is well" \
     "child: diary: not for you"
 
+expect_example calls "parent: 7 --> 49" "parent: seven is refused: that is no number" \
+    "parent: 12 --> 144" "parent: the child asks for the number" "parent: twice that is 42"
+
 expect_example line_filter "i am your child" "(nothing)" "you are my child!"
 
 check "spawn_program tells, by name, that its program is missing"

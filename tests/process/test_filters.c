@@ -60,6 +60,21 @@ static void refuse_clone_pidfd(void)
     install(code, sizeof(code) / sizeof(code[0]));
 }
 
+/* As a kernel that knows one flag of this call, and not the other. */
+static void refuse_flag(long call, unsigned flag)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[5])),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, flag, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+
+    install(code, sizeof(code) / sizeof(code[0]));
+}
+
 static int echo(dx_channel *parent, void *arg)
 {
     dx_message message;
@@ -102,6 +117,45 @@ static void expect_closed(char *const argv[], const char *expected)
     harness_child_assert(strcmp(text, expected) == 0);
 }
 
+/* More than a pipe holds, both ways; and then to somebody who has gone, which kills nobody. */
+static void converse_over_pipes(void)
+{
+    static char line[1 << 20];
+    dx_process_options options = {.handover = DX_HANDOVER_PIPES,
+                                  .channel.framing = DX_FRAMING_LINE};
+    dx_process *process;
+    dx_message message;
+
+    signal(SIGPIPE, SIG_DFL);
+    memset(line, 'x', sizeof(line));
+    harness_child_assert(dx_spawn(&process, ARGV("cat"), &options) == 0);
+    dx_channel *channel = dx_process_channel(process);
+
+    harness_child_assert(dx_recv(channel, &message, 20) == -ETIMEDOUT);
+    for (int i = 0; i < 3; i++)
+        harness_child_assert(dx_send(channel, line, sizeof(line), PATIENCE_MS) == 0);
+    for (int i = 0; i < 3; i++) {
+        harness_child_assert(dx_recv(channel, &message, PATIENCE_MS) == 1);
+        harness_child_assert(message.size == sizeof(line));
+    }
+    dx_process_signal(process, SIGKILL);
+    pause_ms(20);
+    while (dx_send(channel, line, sizeof(line), PATIENCE_MS) == 0)
+        continue;
+    harness_child_assert(dx_send(channel, line, 1, PATIENCE_MS) == -EPIPE);
+    dx_process_close(process);
+
+    /* Killed by nobody's pidfd: only the pipe tells. */
+    int back[2], there[2];
+
+    harness_child_assert(pipe(back) == 0 && pipe(there) == 0);
+    harness_child_assert(dx_channel_attach(&channel, back[0], there[1], &options.channel) == 0);
+    close(there[0]);
+    harness_child_assert(dx_send(channel, line, 1, PATIENCE_MS) == -EPIPE);
+    dx_channel_close(channel);
+    close(back[1]);
+}
+
 /* Everything that a start is asked for must work as elsewhere. */
 static void expect_all_well(void)
 {
@@ -113,6 +167,7 @@ static void expect_all_well(void)
     converse(process);
     harness_child_assert(dx_fork(&process, echo, NULL, NULL) == 0);
     converse(process);
+    converse_over_pipes();
     harness_child_assert(dx_spawn(&process, ARGV("nope"), NULL) == -ENOENT);
     for (int fd = 60; fd < 120; fd += 3)
         harness_child_assert(dup2(2, fd) == fd);
@@ -220,6 +275,19 @@ START_TEST(test_clone_may_know_no_pidfd)
 }
 END_TEST
 
+/* The flags that pipes are read and written with came in different years. */
+START_TEST(test_reading_and_writing_with_flags_may_be_refused)
+{
+    enum { WITHOUT_WAITING = 0x8, WITHOUT_SIGNAL = 0x100 };
+
+    SKIP_UNDER_VALGRIND();
+    WITH(refuse(SYS_preadv2, ENOSYS); refuse(SYS_pwritev2, ENOSYS));
+    WITH(refuse(SYS_preadv2, EPERM); refuse(SYS_pwritev2, EPERM));
+    WITH(refuse_flag(SYS_pwritev2, WITHOUT_SIGNAL));
+    WITH(refuse_flag(SYS_preadv2, WITHOUT_WAITING); refuse_flag(SYS_pwritev2, WITHOUT_WAITING));
+}
+END_TEST
+
 /* Parent and child agree by a socket on when the child may go on. */
 START_TEST(test_a_fork_that_cannot_be_settled_leaves_no_child)
 {
@@ -310,6 +378,7 @@ HARNESS_MAIN("process: filters", TEST(test_clone3_may_be_refused),
              TEST(test_descriptors_beyond_the_limit_are_closed_without_close_range),
              TEST(test_pidfd_open_may_be_refused), TEST(test_pidfd_send_signal_may_be_refused),
              TEST(test_clone_may_know_no_pidfd),
+             TEST(test_reading_and_writing_with_flags_may_be_refused),
              TEST(test_a_fork_that_cannot_be_settled_leaves_no_child),
              TEST(test_a_reaped_child_is_not_signalled_by_its_number),
              TEST(test_a_child_may_be_the_first_of_a_pid_namespace))

@@ -20,16 +20,21 @@ static int say_hello(dx_channel *parent, void *arg)
     return dx_send(parent, "hello", 5, DX_FOREVER);
 }
 
-static int start_something(dx_process **ret, bool by_function, dx_failure *failure)
+/* How what is started gets its channel. */
+enum way { AS_FUNCTION = -1, AS_PROGRAM = DX_HANDOVER_ENV };
+
+static int start_something(dx_process **ret, int way, dx_failure *failure)
 {
     dx_process_options options = {
         .failure = failure, .stdio = {{DX_STDIO_PIPE, 0}, {DX_STDIO_PIPE, 0}, {DX_STDIO_NULL, 0}}};
 
-    return by_function ? dx_fork(ret, say_hello, NULL, &options)
-                       : dx_spawn(ret, ARGV(TALKER, "exit", "0"), &options);
+    if (way == AS_FUNCTION)
+        return dx_fork(ret, say_hello, NULL, &options);
+    options.handover = (dx_handover)way;
+    return dx_spawn(ret, ARGV(TALKER, "exit", "0", "{fd}"), &options);
 }
 
-static void with_few_descriptors(bool by_function)
+static void with_few_descriptors(int way)
 {
     struct rlimit whole, few;
     bool started = false;
@@ -49,7 +54,7 @@ static void with_few_descriptors(bool by_function)
         /* Numbers from the first free one up to the limit: the harness opens no gaps. */
         few = (struct rlimit){.rlim_cur = (rlim_t)(next + free), .rlim_max = whole.rlim_max};
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
-        int error = start_something(&process, by_function, &failure);
+        int error = start_something(&process, way, &failure);
 
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &whole), 0);
         if (error == 0) {
@@ -68,13 +73,14 @@ static void with_few_descriptors(bool by_function)
 
 START_TEST(test_each_count_of_free_descriptors_starts_a_program_or_fails_cleanly)
 {
-    with_few_descriptors(false);
+    with_few_descriptors(AS_PROGRAM);
+    with_few_descriptors(DX_HANDOVER_FDS);
 }
 END_TEST
 
 START_TEST(test_each_count_of_free_descriptors_starts_a_function_or_fails_cleanly)
 {
-    with_few_descriptors(true);
+    with_few_descriptors(AS_FUNCTION);
 }
 END_TEST
 
@@ -124,7 +130,7 @@ static int faulty_fork(const struct dxi_start *start, struct dxi_started *ret)
     return fails() ? -EAGAIN : dxi_linux.fork(start, ret);
 }
 
-static void with_one_failure(bool by_function)
+static void with_one_failure(int way)
 {
     bool failed = true;
 
@@ -145,7 +151,7 @@ static void with_one_failure(bool by_function)
 
         ck_assert_int_lt(i, 100);
         countdown = i;
-        int error = start_something(&process, by_function, &failure);
+        int error = start_something(&process, way, &failure);
 
         failed = error < 0;
         countdown = 0;
@@ -162,14 +168,15 @@ static void with_one_failure(bool by_function)
 
 START_TEST(test_each_call_that_fails_once_fails_the_start_of_a_program_cleanly)
 {
-    with_one_failure(false);
+    for (int handover = DX_HANDOVER_ENV; handover <= DX_HANDOVER_ARGV; handover++)
+        with_one_failure(handover);
 }
 END_TEST
 
 /* The countdown goes on in the child, whose own failure then reaches the parent. */
 START_TEST(test_each_call_that_fails_once_fails_the_start_of_a_function_cleanly)
 {
-    with_one_failure(true);
+    with_one_failure(AS_FUNCTION);
 }
 END_TEST
 

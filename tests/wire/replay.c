@@ -77,9 +77,10 @@ void replay_begin(struct replay *replay, const struct vector *vector,
     *replay = (struct replay){.vector = vector, .framing = framing};
     replay->decoder.message_limit = vector->limit;
     replay->decoder.descriptor_limit = vector->accepts;
+    replay->decoder.strip_cr = vector->strip_cr;
 }
 
-static const struct sight *next_sight(struct replay *replay, bool is_hello)
+static const struct sight *next_sight(struct replay *replay, uint8_t kind)
 {
     const struct vector *vector = replay->vector;
 
@@ -87,7 +88,7 @@ static const struct sight *next_sight(struct replay *replay, bool is_hello)
                   vector->name);
     const struct sight *sight = &vector->sights[replay->seen++];
 
-    ck_assert_msg(sight->is_hello == is_hello, "'%s': sight %zu is of another kind", vector->name,
+    ck_assert_msg(sight->kind == kind, "'%s': sight %zu is of another kind", vector->name,
                   replay->seen);
     return sight;
 }
@@ -100,12 +101,13 @@ static void see_hello(struct replay *replay, const uint8_t *payload, size_t size
         replay->broken = true;
         return;
     }
-    const struct dxi_hello *said = &next_sight(replay, true)->hello;
+    const struct dxi_hello *said = &next_sight(replay, DXI_KIND_HELLO)->hello;
 
     ck_assert_uint_eq(hello.version, said->version);
     ck_assert_uint_eq(hello.descriptor_limit, said->descriptor_limit);
     ck_assert_uint_eq(hello.features, said->features);
     ck_assert_uint_eq(hello.message_limit, said->message_limit);
+    ck_assert_uint_eq(hello.request_limit, said->request_limit);
 }
 
 static void see_piece(struct replay *replay, const struct dxi_frame *frame, const uint8_t *payload)
@@ -117,9 +119,15 @@ static void see_piece(struct replay *replay, const struct dxi_frame *frame, cons
     message->size += frame->size;
     if (frame->more)
         return;
-    const struct bytes *said = &next_sight(replay, false)->message;
+    const struct sight *sight = next_sight(replay, frame->kind);
+    const struct bytes *said = &sight->message;
+    size_t before = frame->kind == DXI_KIND_ERROR ? DXI_ERROR_SIZE_MIN : 0;
 
-    ck_assert_msg(message->size == said->size && memcmp(message->data, said->data, said->size) == 0,
+    ck_assert_uint_eq(frame->id, sight->id);
+    if (before > 0)
+        ck_assert_int_eq((int32_t)dxi_load32(message->data), sight->code);
+    ck_assert_msg(message->size == before + said->size &&
+                      memcmp(message->data + before, said->data, said->size) == 0,
                   "'%s': message %zu differs", replay->vector->name, replay->seen);
     message->size = 0;
 }

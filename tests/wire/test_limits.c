@@ -200,9 +200,9 @@ static void check_bounds(const struct dxi_framing *framing, struct dxi_decoder *
         if (status == 0) {
             ck_assert_uint_gt(decoder->needed, size - start);
             ck_assert_uint_le(decoder->needed,
-                              DXI_HEADER_SIZE + (decoder->message_limit > DXI_HELLO_SIZE_MAX
+                              DXI_HEADER_SIZE + (decoder->message_limit > DXI_ERROR_SIZE_MAX
                                                      ? decoder->message_limit
-                                                     : DXI_HELLO_SIZE_MAX));
+                                                     : DXI_ERROR_SIZE_MAX));
             return;
         }
         ck_assert_uint_gt(dxi_frame_total(&frame), 0);

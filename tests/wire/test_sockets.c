@@ -43,12 +43,22 @@ static void open_scene(struct scene *scene, const struct vector *vector)
         .framing = scene->framing,
         .message_limit = vector->limit,
         .descriptor_limit = vector->accepts,
+        .request_limit = vector->requests,
+        .strip_cr = vector->strip_cr,
     };
     int fds[2];
 
     ck_assert_int_eq(socketpair(AF_UNIX, scene->type | SOCK_CLOEXEC, 0, fds), 0);
     ck_assert_int_eq(dx_channel_attach(&scene->channel, fds[0], fds[0], &options), 0);
     scene->peer = fds[1];
+    for (size_t i = 0; i < vector->made_count; i++) {
+        uint64_t id;
+
+        ck_assert_int_eq(dx_call_start(scene->channel, NULL, 0, &id, DX_FOREVER), 0);
+        ck_assert_uint_eq(id, vector->made[i].id);
+        if (vector->made[i].closed)
+            ck_assert_int_eq(dx_cancel(scene->channel, id), 0);
+    }
 }
 
 /*
@@ -97,9 +107,20 @@ static void say_the_end(const struct scene *scene)
 static void see_message(const struct vector *vector, const struct sight *sight,
                         const dx_message *message)
 {
+    static const dx_kind kinds[] = {
+        [DXI_KIND_MESSAGE] = DX_MESSAGE,     [DXI_KIND_REQUEST] = DX_REQUEST,
+        [DXI_KIND_REPLY] = DX_REPLY,         [DXI_KIND_ERROR] = DX_ERROR,
+        [DXI_KIND_CANCEL] = DX_CANCEL,       [DXI_KIND_FLUSH] = DX_FLUSH,
+        [DXI_KIND_DELIMITER] = DX_DELIMITER, [DXI_KIND_RESPONSE_END] = DX_RESPONSE_END,
+        [DXI_KIND_NODE_HANDLE] = DX_MESSAGE,
+    };
+
     ck_assert_msg(message->size == sight->message.size &&
                       memcmp(message->data, sight->message.data, message->size) == 0,
                   "'%s': a message differs", vector->name);
+    ck_assert_int_eq(message->kind, kinds[sight->kind]);
+    ck_assert_uint_eq(message->id, sight->id);
+    ck_assert_int_eq(message->code, sight->code);
     ck_assert_uint_eq(message->descriptor_count, sight->descriptors);
     for (size_t i = 0; i < message->descriptor_count; i++)
         ck_assert_int_eq(fcntl(message->descriptors[i], F_GETFD), FD_CLOEXEC);
@@ -122,6 +143,34 @@ static void see_violation(const struct scene *scene, const struct vector *vector
             scene->quotes[i].said = true;
 }
 
+/* Requests that are open when the conversation ends: each ends, too. */
+static void see_failures(const struct scene *scene, const struct vector *vector, int why)
+{
+    size_t open = 0;
+    dx_message message;
+
+    for (size_t i = 0; i < vector->made_count; i++)
+        open += !vector->made[i].closed;
+    for (size_t i = 0; i < vector->sight_count; i++)
+        if (!vector->sights[i].dropped &&
+            (vector->sights[i].kind == DXI_KIND_REPLY || vector->sights[i].kind == DXI_KIND_ERROR))
+            open--;
+    for (; open > 0; open--) {
+        ck_assert_int_eq(dx_recv(scene->channel, &message, PATIENCE_MS), 1);
+        ck_assert_msg(message.kind == DX_FAILED && message.code == why, "'%s': kind %d, code %d",
+                      vector->name, message.kind, message.code);
+    }
+}
+
+/* Node's own words: those between the ends that a user never sees. */
+static bool is_private(const struct vector *vector)
+{
+    for (size_t i = 0; i < vector->sight_count; i++)
+        if (vector->sights[i].kind > DXI_KIND_NODE_HANDLE)
+            return true;
+    return false;
+}
+
 static void perform(const struct vector *vector, void *context)
 {
     struct scene *scene = context;
@@ -129,7 +178,7 @@ static void perform(const struct vector *vector, void *context)
     bool sent = true;
     int end = vector->outcome == GOOD ? 0 : vector->outcome == BAD ? -EPROTO : -EPIPE;
 
-    if (vector->outcome == REFUSED)
+    if (vector->outcome == REFUSED || is_private(vector))
         return;
     open_scene(scene, vector);
     for (size_t i = 0; i < vector->send_count && sent; i++)
@@ -137,7 +186,7 @@ static void perform(const struct vector *vector, void *context)
     if (sent) {
         say_the_end(scene);
         for (size_t i = 0; i < vector->sight_count; i++) {
-            if (vector->sights[i].is_hello)
+            if (vector->sights[i].kind == DXI_KIND_HELLO || vector->sights[i].dropped)
                 continue;
             int status = dx_recv(scene->channel, &message, PATIENCE_MS);
 
@@ -145,6 +194,7 @@ static void perform(const struct vector *vector, void *context)
                           dx_channel_explain(scene->channel));
             see_message(vector, &vector->sights[i], &message);
         }
+        see_failures(scene, vector, end == 0 ? -EPIPE : end);
         /* The end stays, whatever it is. */
         for (int i = 0; i < 3; i++) {
             int status = dx_recv(scene->channel, &message, PATIENCE_MS);
@@ -186,12 +236,27 @@ START_TEST(test_each_native_vector_means_the_same_over_datagrams)
 }
 END_TEST
 
-START_TEST(test_each_vector_of_lines_means_the_same_over_a_stream)
+/* All vectors of the framings of other programs; their sentences, if quotes are given. */
+static void perform_framings(struct quote *quotes, size_t quote_count)
 {
-    struct scene scene = {.type = SOCK_STREAM, .framing = DX_FRAMING_LINE};
+    for (int i = DX_FRAMING_LINE; i < DX_FRAMING_RAW; i++) {
+        struct scene scene = {
+            .type = SOCK_STREAM,
+            .framing = (dx_framing)i,
+            .quotes = quotes,
+            .quote_count = quote_count,
+        };
+        char file[64];
 
-    vectors_each(DUPLEX_TEST_SOURCE, "line.txt", perform, &scene);
-    ck_assert_uint_gt(scene.count, 15);
+        snprintf(file, sizeof(file), "%s.txt", dx_framing_name(scene.framing));
+        vectors_each(DUPLEX_TEST_SOURCE, file, perform, &scene);
+        ck_assert_uint_gt(scene.count, 5);
+    }
+}
+
+START_TEST(test_each_vector_of_other_framings_means_the_same_over_a_stream)
+{
+    perform_framings(NULL, 0);
 }
 END_TEST
 
@@ -212,21 +277,48 @@ static bool read_quote(const char *line, struct quote *ret)
 
 START_TEST(test_the_document_quotes_what_a_channel_says)
 {
-    struct quote quotes[DXI_VIOLATION_PACKET + 1] = {0};
+    enum { QUOTES_MAX = DXI_VIOLATION_UNKNOWN_REPLY };
+    struct quote quotes[QUOTES_MAX + 1] = {0};
     struct scene scene = {.type = SOCK_STREAM, .quotes = quotes};
     char line[1024];
     FILE *document = fopen(DUPLEX_TEST_SOURCE "/docs/wire.md", "re");
 
     ck_assert_ptr_nonnull(document);
-    while (scene.quote_count < DXI_VIOLATION_PACKET && fgets(line, sizeof(line), document))
+    while (scene.quote_count < QUOTES_MAX && fgets(line, sizeof(line), document))
         scene.quote_count += read_quote(line, &quotes[scene.quote_count]);
     fclose(document);
     /* All but that of lines, which are another framing. */
-    ck_assert_uint_eq(scene.quote_count, DXI_VIOLATION_PACKET - 1);
+    ck_assert_uint_eq(scene.quote_count, QUOTES_MAX - 1);
     vectors_each(DUPLEX_TEST_SOURCE, "native.txt", perform, &scene);
     for (size_t i = 0; i < scene.quote_count; i++)
         ck_assert_msg(quotes[i].said || strcmp(quotes[i].name, "packet") == 0,
                       "nothing is said like '%s' for '%s'", quotes[i].sentence, quotes[i].name);
+}
+END_TEST
+
+START_TEST(test_the_document_of_framings_quotes_what_a_channel_says)
+{
+    enum { QUOTES_MAX = 100 };
+    struct quote quotes[QUOTES_MAX] = {0};
+    size_t count = 0;
+    bool seen[DXI_VIOLATION_NODE_HANDLE + 1] = {false};
+    char line[1024];
+    FILE *document = fopen(DUPLEX_TEST_SOURCE "/docs/framings.md", "re");
+
+    ck_assert_ptr_nonnull(document);
+    while (count < QUOTES_MAX && fgets(line, sizeof(line), document))
+        count += read_quote(line, &quotes[count]);
+    fclose(document);
+    perform_framings(quotes, count);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert_msg(quotes[i].said, "nothing is said like '%s' for '%s'", quotes[i].sentence,
+                      quotes[i].name);
+        for (int j = 0; j <= DXI_VIOLATION_NODE_HANDLE; j++)
+            seen[j] = seen[j] || strcmp(violation_name((enum dxi_violation)j), quotes[i].name) == 0;
+    }
+    for (int j = DXI_VIOLATION_TERMINATED; j <= DXI_VIOLATION_NODE_HANDLE; j++)
+        ck_assert_msg(seen[j], "docs/framings.md does not know %s",
+                      violation_name((enum dxi_violation)j));
 }
 END_TEST
 
@@ -257,13 +349,13 @@ START_TEST(test_a_packet_holds_several_whole_frames)
 
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
         struct scene scene = {.type = types[i]};
-        uint8_t packet[32 + 16 + 21 + 17];
+        uint8_t packet[36 + 16 + 21 + 17];
 
         open_scene(&scene, &plain);
-        fill_frame(packet, 16, DXI_KIND_HELLO);
-        fill_frame(packet + 32, 0, DXI_KIND_MESSAGE);
-        fill_frame(packet + 48, 5, DXI_KIND_MESSAGE);
-        fill_frame(packet + 69, 1, DXI_KIND_MESSAGE);
+        fill_frame(packet, DXI_HELLO_SIZE, DXI_KIND_HELLO);
+        fill_frame(packet + 36, 0, DXI_KIND_MESSAGE);
+        fill_frame(packet + 52, 5, DXI_KIND_MESSAGE);
+        fill_frame(packet + 73, 1, DXI_KIND_MESSAGE);
         ck_assert(send_with(scene.peer, &(struct bytes){packet, sizeof(packet)}, 0));
         expect_next(&scene, 0);
         expect_next(&scene, 5);
@@ -284,11 +376,11 @@ START_TEST(test_a_packet_is_as_large_as_the_limit_and_no_larger)
         size_t size = DXI_PACKET_MAX + i % 2;
         struct scene scene = {.type = types[i / 2]};
         dx_message message;
-        uint8_t greeting[32];
+        uint8_t greeting[DXI_HEADER_SIZE + DXI_HELLO_SIZE];
 
         open_scene(&scene, &plain);
         setsockopt(scene.peer, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-        fill_frame(greeting, 16, DXI_KIND_HELLO);
+        fill_frame(greeting, DXI_HELLO_SIZE, DXI_KIND_HELLO);
         ck_assert(send_with(scene.peer, &(struct bytes){greeting, sizeof(greeting)}, 0));
         fill_frame(packet, size - DXI_HEADER_SIZE, DXI_KIND_MESSAGE);
         if (send(scene.peer, packet, size, MSG_NOSIGNAL) < 0) {
@@ -314,8 +406,9 @@ END_TEST
 START_TEST(test_what_a_channel_sends_is_what_the_document_says)
 {
     static const uint8_t expected[] = {
-        0,   0,   0, 16, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, /* the header of the greeting */
+        0,   0,   0, 20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, /* the header of the greeting */
         0,   1,   0, 3,  0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, /* version, descriptors, limit */
+        0,   0,   4, 0,                                         /* requests */
         0,   0,   0, 2,  2, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, /* the header of a message */
         'h', 'i', 0, 0,  0, 0, 2, 0, 0, 0, 0, 0, 0, 0,    0, 0,
         0,   0, /* its bytes, and an empty one */
@@ -337,8 +430,9 @@ END_TEST
 HARNESS_MAIN("wire sockets", TEST(test_each_native_vector_means_the_same_over_a_stream),
              TEST(test_each_native_vector_means_the_same_over_packets),
              TEST(test_each_native_vector_means_the_same_over_datagrams),
-             TEST(test_each_vector_of_lines_means_the_same_over_a_stream),
+             TEST(test_each_vector_of_other_framings_means_the_same_over_a_stream),
              TEST(test_the_document_quotes_what_a_channel_says),
+             TEST(test_the_document_of_framings_quotes_what_a_channel_says),
              TEST(test_a_packet_holds_several_whole_frames),
              TEST(test_a_packet_is_as_large_as_the_limit_and_no_larger),
              TEST(test_what_a_channel_sends_is_what_the_document_says))

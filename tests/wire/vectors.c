@@ -30,6 +30,27 @@ static const char *const names[] = {
     [DXI_VIOLATION_DESCRIPTORS_SURPLUS] = "descriptors-surplus",
     [DXI_VIOLATION_LINE] = "line",
     [DXI_VIOLATION_PACKET] = "packet",
+    [DXI_VIOLATION_NO_ID] = "no-id",
+    [DXI_VIOLATION_FRAGMENT_KIND] = "fragment-kind",
+    [DXI_VIOLATION_ERROR_SIZE] = "error-size",
+    [DXI_VIOLATION_CANCEL] = "cancel",
+    [DXI_VIOLATION_REQUEST_LIMIT] = "request-limit",
+    [DXI_VIOLATION_DUPLICATE_REQUEST] = "duplicate-request",
+    [DXI_VIOLATION_UNKNOWN_REPLY] = "unknown-reply",
+    [DXI_VIOLATION_TERMINATED] = "terminated",
+    [DXI_VIOLATION_NETSTRING_LENGTH] = "netstring-length",
+    [DXI_VIOLATION_NETSTRING_COMMA] = "netstring-comma",
+    [DXI_VIOLATION_NEGATIVE_LENGTH] = "negative-length",
+    [DXI_VIOLATION_SMALL_LONG_LENGTH] = "small-long-length",
+    [DXI_VIOLATION_HEADER_SIZE] = "header-size",
+    [DXI_VIOLATION_HEADER_LINE] = "header-line",
+    [DXI_VIOLATION_HEADER_LENGTH] = "header-length",
+    [DXI_VIOLATION_HEADER_MISSING] = "header-missing",
+    [DXI_VIOLATION_HEADER_DOUBLE] = "header-double",
+    [DXI_VIOLATION_PKT_LENGTH] = "pkt-length",
+    [DXI_VIOLATION_JSON] = "json",
+    [DXI_VIOLATION_EMPTY_LINE] = "empty-line",
+    [DXI_VIOLATION_NODE_HANDLE] = "node-handle",
 };
 
 enum { NAME_COUNT = sizeof(names) / sizeof(*names) };
@@ -42,7 +63,9 @@ const char *violation_name(enum dxi_violation violation)
 bool violation_in_bytes(enum dxi_violation violation)
 {
     return violation != DXI_VIOLATION_DESCRIPTORS_MISSING &&
-           violation != DXI_VIOLATION_DESCRIPTORS_SURPLUS && violation != DXI_VIOLATION_PACKET;
+           violation != DXI_VIOLATION_DESCRIPTORS_SURPLUS && violation != DXI_VIOLATION_PACKET &&
+           violation != DXI_VIOLATION_REQUEST_LIMIT &&
+           violation != DXI_VIOLATION_DUPLICATE_REQUEST && violation != DXI_VIOLATION_UNKNOWN_REPLY;
 }
 
 struct reader {
@@ -76,11 +99,13 @@ static uint64_t number(const struct reader *reader, const char **text)
     return value;
 }
 
-static void append(struct bytes *bytes, uint8_t byte, size_t times)
+static void append(struct bytes *bytes, const void *part, size_t size, size_t times)
 {
-    bytes->data = realloc(bytes->data, bytes->size + times + 1);
-    memset(bytes->data + bytes->size, byte, times);
-    bytes->size += times;
+    bytes->data = realloc(bytes->data, bytes->size + size * times + 1);
+    for (; times > 0; times--) {
+        memcpy(bytes->data + bytes->size, part, size);
+        bytes->size += size;
+    }
 }
 
 static int digit(char c)
@@ -89,6 +114,27 @@ static int digit(char c)
     const char *at = c != '\0' ? strchr(digits, c) : NULL;
 
     return at != NULL ? (int)(at - digits) : -1;
+}
+
+/* Two digits of hexadecimal, or a text between apostrophes: how long it is, and how long it says. */
+static size_t read_part(const struct reader *reader, const char *text, uint8_t *ret_byte,
+                        const void **ret, size_t *ret_size)
+{
+    int high = digit(text[0]);
+    int low = high >= 0 ? digit(text[1]) : -1;
+    const char *end = *text == '\'' ? strchr(text + 1, '\'') : NULL;
+
+    if (end != NULL) {
+        *ret = text + 1;
+        *ret_size = (size_t)(end - text) - 1;
+        return *ret_size + 2;
+    }
+    if (low < 0)
+        nonsense(reader, "this is not hexadecimal");
+    *ret_byte = (uint8_t)(high << 4 | low);
+    *ret = ret_byte;
+    *ret_size = 1;
+    return 2;
 }
 
 static struct bytes hexadecimal(const struct reader *reader, const char *text)
@@ -100,18 +146,16 @@ static struct bytes hexadecimal(const struct reader *reader, const char *text)
             text++;
         if (*text == '\0')
             return bytes;
-        int high = digit(text[0]);
-        int low = high >= 0 ? digit(text[1]) : -1;
-        size_t times = 1;
+        const void *part;
+        uint8_t byte;
+        size_t size, times = 1;
 
-        if (low < 0)
-            nonsense(reader, "this is not hexadecimal");
-        text += 2;
+        text += read_part(reader, text, &byte, &part, &size);
         if (*text == '*') {
             text++;
             times = number(reader, &text);
         }
-        append(&bytes, (uint8_t)(high << 4 | low), times);
+        append(&bytes, part, size, times);
     }
 }
 
@@ -126,19 +170,77 @@ static void read_hello(struct reader *reader, const char *value)
 {
     struct sight *sight = next_sight(reader);
 
-    sight->is_hello = true;
+    sight->kind = DXI_KIND_HELLO;
     sight->hello.version = (uint16_t)number(reader, &value);
     sight->hello.descriptor_limit = (uint16_t)number(reader, &value);
     sight->hello.features = (uint32_t)number(reader, &value);
     sight->hello.message_limit = number(reader, &value);
+    sight->hello.request_limit = (uint32_t)number(reader, &value);
 }
 
-static void read_message(struct reader *reader, const char *value)
+static int32_t code(const struct reader *reader, const char **text)
+{
+    bool negative = **text == ' ' && (*text)[1] == '-';
+
+    *text += negative ? 2 : 0;
+    uint64_t value = number(reader, text);
+
+    if (value > (uint64_t)INT32_MAX + negative)
+        nonsense(reader, "this is no code");
+    return (int32_t)(negative ? -(int64_t)value : (int64_t)value);
+}
+
+/* The kind of what is seen, by its word; 0 if it is another word. */
+static enum dxi_kind kind_of(const char *word, size_t length)
+{
+    static const char *const words[] = {
+        [DXI_KIND_MESSAGE] = "message",       [DXI_KIND_REQUEST] = "request",
+        [DXI_KIND_REPLY] = "reply",           [DXI_KIND_ERROR] = "error",
+        [DXI_KIND_CANCEL] = "cancel",         [DXI_KIND_FLUSH] = "flush",
+        [DXI_KIND_DELIMITER] = "delimiter",   [DXI_KIND_RESPONSE_END] = "response-end",
+        [DXI_KIND_NODE_HANDLE] = "handle",    [DXI_KIND_NODE_ACK] = "handle-ack",
+        [DXI_KIND_NODE_NACK] = "handle-nack", [DXI_KIND_NODE_OTHER] = "internal",
+    };
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+        if (words[i] != NULL && strlen(words[i]) == length && strncmp(word, words[i], length) == 0)
+            return (enum dxi_kind)i;
+    return 0;
+}
+
+static void read_sight(struct reader *reader, enum dxi_kind kind, const char *value)
 {
     struct sight *sight = next_sight(reader);
 
-    sight->descriptors = (unsigned)number(reader, &value);
+    sight->kind = kind;
+    if (kind > DXI_KIND_MESSAGE && kind <= DXI_KIND_CANCEL)
+        sight->id = number(reader, &value);
+    if (kind == DXI_KIND_ERROR)
+        sight->code = code(reader, &value);
+    else if (kind != DXI_KIND_CANCEL && (kind < DXI_KIND_FLUSH || kind > DXI_KIND_RESPONSE_END))
+        sight->descriptors = (unsigned)number(reader, &value);
     sight->message = hexadecimal(reader, value);
+}
+
+/* "reply 1 0 61" */
+static void read_dropped(struct reader *reader, const char *value)
+{
+    size_t length = strcspn(value, " ");
+    enum dxi_kind kind = kind_of(value, length);
+
+    if (kind < DXI_KIND_REPLY || kind > DXI_KIND_CANCEL)
+        nonsense(reader, "this is nothing that is dropped");
+    read_sight(reader, kind, value + length);
+    reader->vector.sights[reader->vector.sight_count - 1].dropped = true;
+}
+
+static void read_made(struct reader *reader, const char *value, bool closed)
+{
+    struct vector *vector = &reader->vector;
+
+    if (vector->made_count == VECTOR_PARTS)
+        nonsense(reader, "too many requests");
+    vector->made[vector->made_count++] = (struct made){number(reader, &value), closed};
 }
 
 static void read_bytes(struct reader *reader, const char *value)
@@ -188,14 +290,24 @@ static void read_field(struct reader *reader, const char *word, const char *valu
         vector->pieces = number(reader, &value);
     else if (strcmp(word, "decode-only") == 0)
         vector->decode_only = true;
+    else if (strcmp(word, "strip-cr") == 0)
+        vector->strip_cr = true;
+    else if (strcmp(word, "handle-type") == 0)
+        snprintf(vector->handle_type, sizeof(vector->handle_type), "%s", value);
     else if (strcmp(word, "bytes") == 0)
         read_bytes(reader, value);
     else if (strcmp(word, "came") == 0)
         read_came(reader, value);
     else if (strcmp(word, "hello") == 0)
         read_hello(reader, value);
-    else if (strcmp(word, "message") == 0)
-        read_message(reader, value);
+    else if (kind_of(word, strlen(word)) != 0)
+        read_sight(reader, kind_of(word, strlen(word)), value);
+    else if (strcmp(word, "dropped") == 0)
+        read_dropped(reader, value);
+    else if (strcmp(word, "requests") == 0)
+        vector->requests = (unsigned)number(reader, &value);
+    else if (strcmp(word, "open") == 0 || strcmp(word, "closed") == 0)
+        read_made(reader, value, *word == 'c');
     else if (strcmp(word, "violation") == 0)
         read_violation(reader, value);
     else if (strcmp(word, "needed") == 0)

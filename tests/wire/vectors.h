@@ -26,15 +26,24 @@ struct send {
     unsigned came; /* descriptors that travel with it */
 };
 
-/* What the receiver is to see: a greeting or a message. */
+/* What the receiver is to see: a greeting, a message, or a word of a call. */
 struct sight {
-    bool is_hello;
+    enum dxi_kind kind;
+    bool dropped; /* a frame that its user never sees: a late reply */
     struct dxi_hello hello;
-    struct bytes message;
+    struct bytes message; /* of an ERROR: its text */
     unsigned descriptors;
+    uint64_t id;
+    int32_t code; /* of an ERROR */
 };
 
-enum { VECTOR_PARTS = 16 };
+enum { VECTOR_PARTS = 40 };
+
+/* A request that the receiver made before anything came. */
+struct made {
+    uint64_t id;
+    bool closed; /* and cancelled */
+};
 
 struct vector {
     enum outcome outcome;
@@ -43,6 +52,11 @@ struct vector {
     unsigned accepts;
     size_t pieces; /* 0: whole messages */
     bool decode_only;
+    bool strip_cr;
+    char handle_type[32]; /* of Node's handles */
+    unsigned requests;    /* the receiver's request limit */
+    struct made made[VECTOR_PARTS];
+    size_t made_count;
     struct send sends[VECTOR_PARTS];
     size_t send_count;
     struct sight sights[VECTOR_PARTS];
@@ -66,7 +80,10 @@ struct bytes vector_stream(const struct vector *vector);
 /* The name of a violation as the files and docs/wire.md have it: "no-hello". */
 const char *violation_name(enum dxi_violation violation);
 
-/* Whether it shows in the bytes; else only the channel, which receives descriptors, finds it. */
+/*
+ * Whether it shows in the bytes; else only the channel finds it, which receives descriptors and
+ * knows what requests are open.
+ */
 bool violation_in_bytes(enum dxi_violation violation);
 
 #endif

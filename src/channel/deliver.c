@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the channel to its user: who gets a message that has come. Most go to dx_recv(); a request
+ * goes to the handler, if there is one; an answer goes to the dx_call() that waits for it. What
+ * comes while a call waits for something else is kept for later, in order.
+ */
+#include "channel/internal.h"
+
+#include <errno.h>
+
+enum {
+    /* Descriptors that are kept for later, as multiples of what one message may bear. */
+    KEPT_MESSAGES = 4,
+    /* So many requests are handled before a receive that must not wait returns. */
+    HANDLED_MAX = 1024,
+};
+
+/* The message that the user had ends here. One that could not be kept stays where it is. */
+static void release(dx_channel *channel)
+{
+    if (channel->calls.stash.lent != NULL)
+        dxi_stash_release(&channel->calls.stash);
+    if (!channel->calls.held)
+        dxi_inbox_release(&channel->in);
+}
+
+/* Copy a message into the stash. 0; -EDEADLK if that is full; -ENOMEM. */
+static int stash(dx_channel *channel, const dx_message *message, bool waited)
+{
+    struct dxi_calls *calls = &channel->calls;
+    size_t descriptors = calls->stash.descriptor_count + message->descriptor_count;
+
+    if (calls->stash.size + message->size > channel->receive_backlog ||
+        descriptors > (size_t)channel->descriptor_limit * KEPT_MESSAGES)
+        return dxi_channel_fail(channel, -EDEADLK,
+                                "%zu bytes wait here to be received, the limit is %zu: what a call "
+                                "waits for is behind them",
+                                calls->stash.size + message->size, channel->receive_backlog);
+    if (dxi_stash_keep(&calls->stash, message, waited) < 0)
+        return dxi_channel_fail(channel, -ENOMEM, "no memory to keep a message of %zu bytes",
+                                message->size);
+    channel->in.message_descriptor_count = 0;
+    return 0;
+}
+
+/* Keep the message that was received last for a later receive. What cannot be kept is held. */
+static int keep(dx_channel *channel, const dx_message *message)
+{
+    struct dxi_calls *calls = &channel->calls;
+    int status = stash(channel, message, calls->waited);
+
+    calls->held = status < 0;
+    if (calls->held) {
+        calls->held_message = *message;
+        calls->held_waited = calls->waited;
+    }
+    return status;
+}
+
+/* Make way for another message: try again to keep the one that is held. */
+static int keep_held(dx_channel *channel)
+{
+    struct dxi_calls *calls = &channel->calls;
+    int status = calls->held ? stash(channel, &calls->held_message, calls->held_waited) : 0;
+
+    if (status == 0 && calls->held) {
+        calls->held = false;
+        dxi_inbox_release(&channel->in);
+    }
+    return status;
+}
+
+/* Pass a request to its handler. The caller holds in_lock, which is released meanwhile. */
+static void handle(dx_channel *channel, const dx_message *request)
+{
+    struct dxi_calls *calls = &channel->calls;
+    dx_request_handler *handler = calls->handler;
+    void *context = calls->context;
+    uint64_t id = request->id;
+
+    pthread_mutex_unlock(&channel->in_lock);
+    int answer = handler(channel, request, context);
+
+    if (answer < 0)
+        dxi_calls_refuse(channel, id, answer);
+    pthread_mutex_lock(&channel->in_lock);
+}
+
+/*
+ * The conversation has ended, with this result: tell first of our requests that have no answer, one
+ * with each call.
+ */
+static int end(dx_channel *channel, int result, dx_message *ret)
+{
+    return dxi_calls_bereave(channel, result, ret) ? 1 : result;
+}
+
+/* Lend the message that could not be kept, if nobody else waits for it. */
+static bool take_held(dx_channel *channel, dx_message *ret)
+{
+    struct dxi_calls *calls = &channel->calls;
+
+    if (!calls->held || calls->held_waited)
+        return false;
+    calls->held = false;
+    *ret = calls->held_message;
+    return true;
+}
+
+/* As dx_recv(), which has looked for what is quick already. */
+static int deliver(dx_channel *channel, dx_message *ret, struct dxi_patience *patience)
+{
+    struct dxi_calls *calls = &channel->calls;
+    unsigned handled = 0;
+
+    for (;;) {
+        release(channel);
+        if (dxi_stash_next(&calls->stash, ret) || take_held(channel, ret) ||
+            dxi_calls_expire(channel, ret))
+            return 1;
+        /* A handler takes its time, and requests may come without end. */
+        if (handled > 0 &&
+            (patience->timeout_ms == DX_NOW ? handled >= HANDLED_MAX : dxi_patience_over(patience)))
+            return dxi_channel_fail(channel, -ETIMEDOUT,
+                                    "the peer sent nothing but requests until the deadline");
+        int status = keep_held(channel);
+
+        if (status == 0)
+            status = dxi_channel_receive(channel, ret, patience);
+        else
+            return status;
+        if (status == -ETIME)
+            continue;
+        if (status == 0 || status == -EPIPE || status == -EPROTO)
+            return end(channel, status, ret);
+        if (status < 0)
+            return status;
+        if (calls->waited) {
+            /* We are in a handler, and a dx_call() further out waits for this one. */
+            status = keep(channel, ret);
+            if (status < 0)
+                return status;
+        } else if (ret->kind == DX_REQUEST && calls->handler != NULL) {
+            handle(channel, ret);
+            handled++;
+        } else {
+            return 1;
+        }
+    }
+}
+
+int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
+{
+    int status = dxi_channel_check(channel);
+
+    if (status < 0)
+        return status;
+    if (ret == NULL)
+        return dxi_channel_fail(channel, -EINVAL, "dx_recv() needs a message to fill");
+    struct dxi_patience patience = {.timeout_ms = timeout_ms, .for_calls = true};
+    struct dxi_calls *calls = &channel->calls;
+
+    pthread_mutex_lock(&channel->in_lock);
+    release(channel);
+    if (calls->stash.first == NULL && !calls->held && calls->ours.count == 0 &&
+        dxi_inbox_next_plain(&channel->in, ret)) {
+        channel->waits_first = 0;
+        status = 1;
+    } else {
+        status = deliver(channel, ret, &patience);
+    }
+    /* Node sends nothing more until it is answered; the user may take his time. */
+    bool bears_handle = status == 1 && channel->in.kind == DXI_KIND_NODE_HANDLE;
+
+    pthread_mutex_unlock(&channel->in_lock);
+    if (bears_handle)
+        dxi_channel_flush_now(channel);
+    return status;
+}
+
+/* The answer, if it has come while somebody else received. */
+static bool find_answer(dx_channel *channel, uint64_t id, dx_message *ret)
+{
+    struct dxi_calls *calls = &channel->calls;
+
+    if (calls->held && calls->held_waited && calls->held_message.id == id) {
+        calls->held = false;
+        *ret = calls->held_message;
+        return true;
+    }
+    return dxi_stash_answer(&calls->stash, id, ret);
+}
+
+/* Receive once for a call. 1: it is the answer; 0: something else came, and was dealt with. */
+static int await_once(dx_channel *channel, uint64_t id, dx_message *ret,
+                      struct dxi_patience *patience)
+{
+    struct dxi_calls *calls = &channel->calls;
+    int status = keep_held(channel);
+
+    if (status == 0)
+        status = dxi_channel_receive(channel, ret, patience);
+    else
+        return status;
+    if (status == 0)
+        return dxi_channel_fail(channel, -EPIPE, "the peer ended without an answer");
+    if (status == -EMFILE)
+        return 0; /* the message itself comes next, and says so */
+    if (status < 0)
+        return status;
+    if (calls->waited && ret->id == id)
+        return 1;
+    if (ret->kind != DX_REQUEST || calls->handler == NULL)
+        return keep(channel, ret);
+    handle(channel, ret);
+    release(channel);
+    if (find_answer(channel, id, ret))
+        return 1;
+    if (dxi_patience_over(patience))
+        return dxi_channel_fail(channel, -ETIMEDOUT,
+                                "the peer sent requests, and no answer, until the deadline");
+    return 0;
+}
+
+/* Wait for the answer to a request that was made. The caller holds in_lock. 0, or as dx_call(). */
+static int await(dx_channel *channel, uint64_t id, dx_message *ret, struct dxi_patience *patience)
+{
+    int status = 0;
+
+    while (status == 0) {
+        release(channel);
+        status = await_once(channel, id, ret, patience);
+    }
+    return status < 0 ? status : 0;
+}
+
+static int call(dx_channel *channel, const dx_message *request, dx_message *ret, int timeout_ms)
+{
+    struct dxi_patience patience = {.timeout_ms = timeout_ms};
+    uint64_t id;
+    int status = dxi_calls_start(channel, request, true, &patience, &id);
+
+    if (status < 0)
+        return status;
+    pthread_mutex_lock(&channel->in_lock);
+    status = await(channel, id, ret, &patience);
+    if (status < 0)
+        dxi_calls_abandon(channel, id);
+    pthread_mutex_unlock(&channel->in_lock);
+    if (status == 0 && ret->kind == DX_ERROR)
+        return dxi_channel_fail(channel, -EREMOTEIO, "the peer answered with the error %d: %.*s",
+                                ret->code, ret->size < 200 ? (int)ret->size : 200,
+                                (const char *)ret->data);
+    return status;
+}
+
+int dx_call_message(dx_channel *channel, const dx_message *request, dx_message *ret_reply,
+                    int timeout_ms)
+{
+    int status = dxi_channel_check(channel);
+
+    if (status == 0 && ret_reply == NULL)
+        status = dxi_channel_fail(channel, -EINVAL, "dx_call() needs a message to fill");
+    if (status == 0)
+        status = dxi_channel_check_message(channel, request);
+    return status < 0 ? status : call(channel, request, ret_reply, timeout_ms);
+}
+
+int dx_call(dx_channel *channel, const void *data, size_t size, dx_message *ret_reply,
+            int timeout_ms)
+{
+    dx_message request = {.data = data, .size = size};
+
+    return dx_call_message(channel, &request, ret_reply, timeout_ms);
+}
