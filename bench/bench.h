@@ -15,7 +15,10 @@
 /* VALUES_MAX: the most that stats_median() takes. */
 enum { VALUES_MAX = 200, PASSES_MAX = 99, ROWS_MAX = 24, GROUPS_MAX = 64, REASON_SIZE = 160 };
 
-enum work { WORK_ROUND_TRIP, WORK_ONE_WAY, WORK_SPAWN };
+enum work { WORK_ROUND_TRIP, WORK_ONE_WAY, WORK_CALLS, WORK_SPAWN };
+
+/* How many requests are open at one time in WORK_CALLS. */
+enum { CALLS_OPEN = 64 };
 
 /* Where the two processes of a pair run. */
 enum placement {
@@ -30,7 +33,7 @@ struct task {
     enum work work;
     enum placement placement;
     size_t size; /* bytes of a message */
-    bool corked; /* one way only: the sender may collect messages before it sends them */
+    bool corked; /* not in round trips: a sender may collect messages before it sends them */
     uint64_t warm_up;
     uint64_t count;
 };
@@ -106,6 +109,12 @@ double stats_median(const double *values, unsigned count);
 double stats_min(const double *values, unsigned count);
 double stats_max(const double *values, unsigned count);
 const struct row *group_reference(const struct group *group);
+/* Whether the figures of a group are shown as rates, of which more is better. */
+static inline bool group_is_rate(const struct group *group)
+{
+    return group->work == WORK_ONE_WAY || group->work == WORK_CALLS;
+}
+
 /* The median over the passes of this row's figure against the reference's of the same pass; 0:
  * none. */
 double row_ratio(const struct group *group, const struct row *row);

@@ -116,7 +116,7 @@ static void put_row(struct json *json, const struct group *group, const struct r
 
 static void put_group(struct json *json, const struct group *group)
 {
-    static const char *const kinds[] = {"round_trip", "one_way", "spawn"};
+    static const char *const kinds[] = {"round_trip", "one_way", "calls", "spawn"};
     const struct row *reference = group_reference(group);
 
     open_nest(json, NULL, '{');

@@ -41,6 +41,8 @@ static int converse(void *shared, const void *argument)
         started = side_now();
         if (task->work == WORK_ROUND_TRIP)
             error = peer->round_trip(pair, task->size, count);
+        else if (task->work == WORK_CALLS)
+            error = peer->calls(pair, task->size, count, task->corked);
         else
             error = peer->one_way(pair, task->size, count, task->corked);
     }

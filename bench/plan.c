@@ -32,6 +32,7 @@ static const struct workload workloads[] = {
     {"oneway-64", WORK_ONE_WAY, 64, PINNED, true, false},
     {"oneway-64k", WORK_ONE_WAY, 64 << 10, PINNED, false, false},
     {"oneway-1m", WORK_ONE_WAY, 1 << 20, PINNED, false, false},
+    {"calls-64", WORK_CALLS, 64, PINNED | SAME, true, false},
     {"spawn-10m", WORK_SPAWN, (size_t)10 << 20, FREE, false, false},
     {"spawn-1g", WORK_SPAWN, (size_t)1 << 30, FREE, false, false},
     {"spawn-4g", WORK_SPAWN, (size_t)4 << 30, FREE, false, true},
@@ -51,8 +52,8 @@ static const struct target targets[] = {
     {"rtt-64", "duplex_stream", false, 1.1},     {"rtt-64", "duplex_seqpacket", false, 1.1},
     {"rtt-64", "duplex_dgram", false, 1.1},      {"oneway-64", "duplex_stream", true, 30},
     {"oneway-64", "duplex_seqpacket", true, 30}, {"oneway-64", "duplex_dgram", true, 30},
-    {"spawn-10m", "dx_spawn", false, 1.2},       {"spawn-1g", "dx_spawn", false, 1.2},
-    {"spawn-4g", "dx_spawn", false, 1.2},
+    {"calls-64", "duplex_stream", true, 3},      {"spawn-10m", "dx_spawn", false, 1.2},
+    {"spawn-1g", "dx_spawn", false, 1.2},        {"spawn-4g", "dx_spawn", false, 1.2},
 };
 
 const char *placement_name(enum placement placement)
@@ -108,14 +109,19 @@ static void add_rows(struct group *group, bool corked, const struct effort *effo
     for (size_t i = 0; i < peer_count && group->row_count < ROWS_MAX; i++) {
         struct row *row = &group->rows[group->row_count];
 
-        if (i > 0 && !peer_wanted(peers[i]->name, effort->peers))
+        /* Nobody calls over a bare socket: there libuv is what people use. */
+        bool reference = group->work == WORK_CALLS ? peers[i] == &peer_libuv : i == 0;
+
+        if (!reference && !peer_wanted(peers[i]->name, effort->peers))
             continue;
         if (peers[i]->round_trips_only && group->work != WORK_ROUND_TRIP)
+            continue;
+        if (!peers[i]->calls && group->work == WORK_CALLS)
             continue;
         row->peer = peers[i];
         row->name = peers[i]->name;
         row->corked = corked;
-        row->reference = i == 0 && !corked;
+        row->reference = reference && !corked;
         group->row_count++;
     }
 }

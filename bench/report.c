@@ -86,7 +86,7 @@ static bool rate_in_bytes(const struct group *group)
 /* What the table shows for so many seconds an operation. */
 static double shown(const struct group *group, double seconds)
 {
-    if (group->work != WORK_ONE_WAY)
+    if (!group_is_rate(group))
         return seconds * 1e6;
     return (rate_in_bytes(group) ? (double)group->size * 1e-9 : 1e-6) / seconds;
 }
@@ -104,6 +104,10 @@ static void print_title(FILE *out, const struct group *group)
     case WORK_ONE_WAY:
         fprintf(out, "one way, messages of %s, %s; CPU in us per message\n", size,
                 rate_in_bytes(group) ? "GB/s" : "million messages/s");
+        break;
+    case WORK_CALLS:
+        fprintf(out, "calls of %s, %d open at a time, million calls/s; CPU in us per call\n", size,
+                CALLS_OPEN);
         break;
     case WORK_SPAWN:
         fprintf(out, "start /bin/true, parent of %s, us blocked in the call\n", size);
@@ -150,7 +154,7 @@ static void print_row(FILE *out, const struct group *group, const struct row *ro
     if (group->work == WORK_SPAWN)
         fprintf(out, " %8.2f", row_growth(first_spawn, row));
     if (row->target > 0 && row_ratio(group, row) > 0)
-        fprintf(out, "  %s %g: %s", group->work == WORK_ONE_WAY ? ">=" : "<=", row->target,
+        fprintf(out, "  %s %g: %s", group_is_rate(group) ? ">=" : "<=", row->target,
                 row_target_met(group, row) ? "met" : "missed");
     if (row->failed)
         fprintf(out, "  then FAILED: %s", row->skipped);

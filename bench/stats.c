@@ -68,7 +68,7 @@ double row_ratio(const struct group *group, const struct row *row)
         return 0;
     passes = row->passes < reference->passes ? row->passes : reference->passes;
     for (unsigned i = 0; i < passes; i++) {
-        if (group->work == WORK_ONE_WAY)
+        if (group_is_rate(group))
             ratios[i] = reference->seconds[i] / row->seconds[i];
         else
             ratios[i] = row->seconds[i] / reference->seconds[i];
@@ -92,5 +92,5 @@ bool row_target_met(const struct group *group, const struct row *row)
 {
     double ratio = row_ratio(group, row);
 
-    return group->work == WORK_ONE_WAY ? ratio >= row->target : ratio <= row->target;
+    return group_is_rate(group) ? ratio >= row->target : ratio <= row->target;
 }

@@ -2,7 +2,8 @@
 /*
  * duplex over its socket: dx_fork(), then dx_send() and dx_recv() of whole messages, on each type
  * of channel, with all options at their defaults. Corked, the sender brackets its messages by
- * dx_cork() and dx_flush(); otherwise each message leaves at once. The rows "asleep" never look for
+ * dx_cork() and dx_flush(); otherwise each message leaves at once. Calls are dx_call_start() and
+ * dx_reply(), corked on both sides or on neither. The rows "asleep" never look for
  * an answer before they sleep: they show what a wait costs that is not short, and on one processor.
  */
 #include "peers/peer.h"
@@ -51,11 +52,28 @@ static int phase(void *context, const struct task *task, uint64_t count)
     return dx_send(channel, acknowledgement, sizeof(acknowledgement), DX_FOREVER);
 }
 
+/* The child of WORK_CALLS: answer each request with its own bytes. */
+static int answer_phase(void *context, const struct task *task, uint64_t count)
+{
+    dx_channel *channel = context;
+    dx_message message;
+    int error = 0;
+
+    if (task->corked)
+        dx_cork(channel);
+    for (uint64_t i = 0; i < count && error == 0; i++) {
+        error = receive_checked(channel, &message, task->size, i);
+        if (error == 0)
+            error = dx_reply(channel, message.id, message.data, message.size, DX_FOREVER);
+    }
+    return error < 0 ? error : dx_flush(channel, DX_FOREVER);
+}
+
 static int child(dx_channel *parent, void *argument)
 {
     const struct trial *trial = argument;
 
-    return side_serve(trial, phase, parent) < 0;
+    return side_serve(trial, trial->task.work == WORK_CALLS ? answer_phase : phase, parent) < 0;
 }
 
 static const char *unavailable(const struct peer *peer, const struct task *task)
@@ -136,6 +154,28 @@ static int one_way(void *context, size_t size, uint64_t count, bool corked)
     return message.size == ACKNOWLEDGEMENT_SIZE ? 0 : -EBADMSG;
 }
 
+static int calls(void *context, size_t size, uint64_t count, bool corked)
+{
+    struct pair *pair = context;
+    dx_message message;
+    uint64_t asked = 0;
+    int error = 0;
+
+    if (corked)
+        dx_cork(pair->channel);
+    for (uint64_t answered = 0; answered < count && error == 0;) {
+        while (asked < count && asked < answered + CALLS_OPEN && error == 0) {
+            message_stamp(pair->buffer, size, asked++);
+            error = dx_call_start(pair->channel, pair->buffer, size, NULL, DX_FOREVER);
+        }
+        if (error == 0)
+            error = receive_checked(pair->channel, &message, size, answered++);
+        if (error == 0 && message.kind != DX_REPLY)
+            error = -EBADMSG;
+    }
+    return error;
+}
+
 static int close_pair(void *context)
 {
     struct pair *pair = context;
@@ -158,6 +198,7 @@ const struct peer peer_duplex_stream = {
     .open = open_pair,
     .round_trip = round_trip,
     .one_way = one_way,
+    .calls = calls,
     .close = close_pair,
 };
 
@@ -169,6 +210,7 @@ const struct peer peer_duplex_seqpacket = {
     .open = open_pair,
     .round_trip = round_trip,
     .one_way = one_way,
+    .calls = calls,
     .close = close_pair,
 };
 
@@ -180,6 +222,7 @@ const struct peer peer_duplex_dgram = {
     .open = open_pair,
     .round_trip = round_trip,
     .one_way = one_way,
+    .calls = calls,
     .close = close_pair,
 };
 

@@ -20,6 +20,12 @@
  */
 enum { WRITES_SMALL = 64, WRITES_LARGE = 4, BUFFERS_CORKED = 256 };
 
+/*
+ * Calls: libuv reads 32 times before it calls back for a write, and each read may bring as many
+ * requests as are open.
+ */
+enum { READS_IN_A_ROW = 32, WRITES_CALLS = READS_IN_A_ROW * CALLS_OPEN, WRITES_MAX = WRITES_CALLS };
+
 struct end;
 
 struct write_slot {
@@ -34,9 +40,9 @@ struct end {
     const struct task *task;
     size_t size; /* of the messages that are received in this run */
 
-    struct write_slot slots[WRITES_SMALL];
+    struct write_slot slots[WRITES_MAX];
     unsigned slot_count;
-    unsigned free_slots[WRITES_SMALL]; /* a stack */
+    unsigned free_slots[WRITES_MAX]; /* a stack */
     unsigned free_count;
     unsigned per_write; /* messages that one uv_write() carries */
 
@@ -138,6 +144,37 @@ static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
         *ret = uv_buf_init((char *)end->read_buffer, READ_SIZE);
 }
 
+/* Calls: so many messages as one uv_write(), or each as its own. */
+static int write_several(struct end *end, uint64_t count)
+{
+    size_t size = end->task->size;
+    int error = 0;
+
+    while (count > 0 && error == 0) {
+        uint64_t messages = end->task->corked ? count : 1;
+        struct write_slot *slot;
+
+        if (end->free_count == 0)
+            return -ENOBUFS;
+        slot = &end->slots[end->free_slots[--end->free_count]];
+        for (uint64_t i = 0; i < messages; i++)
+            message_stamp(slot->bytes + i * size, size, end->sent++);
+        uv_buf_t buffer = uv_buf_init((char *)slot->bytes, (unsigned)(messages * size));
+
+        error = uv_write(&slot->request, (uv_stream_t *)&end->pipe, &buffer, 1, on_written);
+        count -= messages;
+    }
+    return error;
+}
+
+/* What came is answered, or followed by as many new requests. */
+static int go_on_calling(struct end *end, uint64_t completed)
+{
+    uint64_t left = end->to_send - end->sent;
+
+    return write_several(end, completed < left ? completed : left);
+}
+
 /* Take note of what has come. Returns whether a message was completed, or a negative errno. */
 static int take(struct end *end, const unsigned char *bytes, size_t size)
 {
@@ -153,6 +190,7 @@ static int take(struct end *end, const unsigned char *bytes, size_t size)
 static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
 {
     struct end *end = stream->data;
+    uint64_t before = end->scan.number;
     int completed;
 
     if (got == 0)
@@ -177,6 +215,12 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
         if (error < 0)
             stop(end, error);
     }
+    if (completed > 0 && end->task->work == WORK_CALLS) {
+        int error = go_on_calling(end, end->scan.number - before);
+
+        if (error < 0)
+            stop(end, error);
+    }
     /* What comes after the last belongs to the next run, or is the end. */
     if (end->scan.number == end->to_receive)
         uv_read_stop(stream);
@@ -195,6 +239,8 @@ static int run(struct end *end, uint64_t to_send, size_t receive_size, uint64_t 
     if (end->error == 0 && to_send > 0 && !end->echoes) {
         if (end->task->work == WORK_ONE_WAY) {
             send_more(end);
+        } else if (end->task->work == WORK_CALLS) {
+            end->error = write_several(end, to_send < CALLS_OPEN ? to_send : CALLS_OPEN);
         } else {
             message_stamp(end->slots[0].bytes, end->task->size, end->sent++);
             end->error = write_one(end, end->slots[0].bytes, end->task->size);
@@ -215,6 +261,10 @@ static int end_open(struct end *end, int fd, const struct task *task)
     /* libuv may read 32 times before it calls back for a write that is long done. */
     end->slot_count = large && task->work == WORK_ONE_WAY ? WRITES_LARGE : WRITES_SMALL;
     end->per_write = task->corked && !large ? BUFFERS_CORKED : 1;
+    if (task->work == WORK_CALLS) {
+        end->slot_count = WRITES_CALLS;
+        end->per_write = task->corked ? CALLS_OPEN : 1;
+    }
     slot_size = task->size * end->per_write;
     end->read_buffer = calloc(1, large ? task->size : READ_SIZE);
     if (!end->read_buffer)
@@ -243,7 +293,7 @@ static int phase(void *context, const struct task *task, uint64_t count)
     struct end *end = context;
     int error;
 
-    if (task->work == WORK_ROUND_TRIP)
+    if (task->work != WORK_ONE_WAY)
         return run(end, count, task->size, count);
     error = run(end, 0, task->size, count);
     if (error == 0) {
@@ -265,7 +315,7 @@ static int child(int fd, const struct trial *trial)
     static struct end end;
     int error;
 
-    end.echoes = trial->task.work == WORK_ROUND_TRIP;
+    end.echoes = trial->task.work != WORK_ONE_WAY;
     error = end_open(&end, fd, &trial->task);
     return error < 0 ? error : side_serve(trial, phase, &end);
 }
@@ -314,6 +364,12 @@ static int one_way(void *context, size_t size, uint64_t count, bool corked)
     return end->error < 0 ? end->error : run(end, count, ACKNOWLEDGEMENT_SIZE, 1);
 }
 
+static int calls(void *context, size_t size, uint64_t count, bool corked)
+{
+    (void)corked;
+    return round_trip(context, size, count);
+}
+
 /* The process ends after this; what the loop holds ends with it. */
 static int close_pair(void *context)
 {
@@ -358,6 +414,12 @@ static int one_way(void *pair, size_t size, uint64_t count, bool corked)
     return round_trip(pair, size, count);
 }
 
+static int calls(void *pair, size_t size, uint64_t count, bool corked)
+{
+    (void)corked;
+    return round_trip(pair, size, count);
+}
+
 static int close_pair(void *pair)
 {
     (void)pair;
@@ -373,5 +435,6 @@ const struct peer peer_libuv = {
     .open = open_pair,
     .round_trip = round_trip,
     .one_way = one_way,
+    .calls = calls,
     .close = close_pair,
 };

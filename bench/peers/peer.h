@@ -39,6 +39,12 @@ struct peer {
     /* Send count messages; then wait for the child's word that it has received them all. */
     int (*one_way)(void *pair, size_t size, uint64_t count, bool corked);
 
+    /*
+     * Ask count times with CALLS_OPEN requests open, each of which the child answers with the same
+     * bytes. NULL: the peer has no part in WORK_CALLS.
+     */
+    int (*calls)(void *pair, size_t size, uint64_t count, bool corked);
+
     /* End the child and reap it, in any case. An error if the child failed. */
     int (*close)(void *pair);
 };
