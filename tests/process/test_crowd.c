@@ -168,11 +168,20 @@ START_TEST(test_a_storm_of_signals_disturbs_nothing)
 }
 END_TEST
 
-/* DUPLEX_ROUNDS=100000 is the long form of this test. */
+/* DUPLEX_ROUNDS=100000 is the long form of the next test. */
+static long round_count(void)
+{
+    const char *value = getenv("DUPLEX_ROUNDS");
+    long count = value ? atol(value) : 0;
+
+    if (count > 0)
+        return count;
+    return HARNESS_TSAN || harness_valgrind() ? 20 : 1000;
+}
+
 START_TEST(test_rounds_of_spawn_and_close_leave_nothing)
 {
-    const char *chosen = getenv("DUPLEX_ROUNDS");
-    long rounds = chosen ? atol(chosen) : HARNESS_TSAN || harness_valgrind() ? 20 : 1000;
+    long rounds = round_count();
     size_t open = harness_open_descriptors();
     char line[256];
     long before = 0, after = 0;
@@ -198,8 +207,15 @@ START_TEST(test_rounds_of_spawn_and_close_leave_nothing)
 }
 END_TEST
 
-HARNESS_MAIN("process: crowd",
-             TEST_WITHIN(test_threads_that_start_children_give_them_no_stray_descriptor, 60),
-             TEST_WITHIN(test_threads_may_fork_and_spawn_at_once, 60),
-             TEST_WITHIN(test_a_storm_of_signals_disturbs_nothing, 60),
-             TEST_WITHIN(test_rounds_of_spawn_and_close_leave_nothing, 3600))
+int main(void)
+{
+    double seconds = 60 + (double)round_count() * 0.05;
+    const struct harness_test tests[] = {
+        TEST_WITHIN(test_threads_that_start_children_give_them_no_stray_descriptor, 60),
+        TEST_WITHIN(test_threads_may_fork_and_spawn_at_once, 60),
+        TEST_WITHIN(test_a_storm_of_signals_disturbs_nothing, 60),
+        TEST_WITHIN(test_rounds_of_spawn_and_close_leave_nothing, seconds),
+    };
+
+    return harness_main("process: crowd", tests, sizeof(tests) / sizeof(*tests));
+}
