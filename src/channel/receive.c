@@ -92,7 +92,7 @@ int dxi_channel_greet(void *context, const uint8_t *payload, size_t size)
 }
 
 /* What a read says besides bytes. Returns as dxi_channel_fill(). */
-static int read_nothing(dx_channel *channel, ssize_t status)
+static int read_nothing(dx_channel *channel, ssize_t status, bool was_dead)
 {
     switch (status) {
     case 0:
@@ -101,9 +101,13 @@ static int read_nothing(dx_channel *channel, ssize_t status)
     case -EAGAIN:
         /* A stream whose peer is no more says so by a read of 0 bytes, unless somebody else holds
          * it. */
-        if (atomic_load_explicit(&channel->peer_dead, memory_order_relaxed) &&
-            (channel->drain_limited || channel->type == SOCK_DGRAM))
-            close_inbound(channel);
+        if (!atomic_load_explicit(&channel->peer_dead, memory_order_relaxed) ||
+            (!channel->drain_limited && channel->type != SOCK_DGRAM))
+            return 0;
+        /* A sender may have learnt of the death after we read, and the peer have spoken before it. */
+        if (!was_dead)
+            return 1; /* worth another read */
+        close_inbound(channel);
         return 0;
     case -ECONNRESET:
     case -ECONNREFUSED:
@@ -187,11 +191,12 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
         close_inbound(channel);
         return 0;
     }
+    bool was_dead = atomic_load_explicit(&channel->peer_dead, memory_order_acquire);
     ssize_t received = read_once(channel, bytes, size, &arrival);
 
     if (received <= 0) {
         close_arrival(&arrival);
-        return read_nothing(channel, received);
+        return read_nothing(channel, received, was_dead);
     }
     if (arrival.cut) {
         struct dxi_fault cut = {DXI_VIOLATION_PACKET, DXI_PACKET_MAX, DXI_PACKET_MAX};

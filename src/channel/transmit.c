@@ -91,7 +91,8 @@ int dxi_channel_refused(dx_channel *channel, ssize_t status)
     case -EHOSTUNREACH:
     case -ENETUNREACH:
     case -ENETRESET:
-        atomic_store_explicit(&channel->peer_dead, true, memory_order_relaxed);
+        /* Pairs with the acquire in receive.c: all that the peer said is there to be read. */
+        atomic_store_explicit(&channel->peer_dead, true, memory_order_release);
         /* fall through */
     case -EPIPE:
         atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);

@@ -138,7 +138,40 @@ EACH_TYPE(test_a_long_cork_heeds_a_limit_that_comes_later)
     part(&stranger);
 }
 
-HARNESS_MAIN("regressions", OF_EACH_TYPE(test_a_receive_sends_what_was_collected_before_it_looks),
+static struct pair parting_pair;
+
+/* The peer speaks and goes, and another thread finds that out, after a read that found nothing. */
+static ssize_t receive_nothing_before_the_last_words(int fd, void *bytes, size_t size,
+                                                     struct dxi_arrival *arrival)
+{
+    ssize_t received = dxi_linux.receive(fd, bytes, size, arrival);
+
+    if (received == -EAGAIN && parting_pair.far != NULL) {
+        ck_assert_int_eq(send_numbered(parting_pair.far, 1, 50, DX_NOW), 0);
+        parting_pair.far = dx_channel_close(parting_pair.far);
+        atomic_store(&parting_pair.near->peer_dead, true);
+    }
+    return received;
+}
+
+START_TEST(test_last_words_between_a_read_and_news_of_the_death_are_heard)
+{
+    static struct dxi_os table;
+
+    parting_pair = open_pair(DX_DGRAM);
+    expect_silence(parting_pair.near);
+    table = dxi_linux;
+    table.receive = receive_nothing_before_the_last_words;
+    dxi_os = &table;
+    expect_numbered(parting_pair.near, 1, 50, 1000);
+    expect_end(parting_pair.near, 1000);
+    dxi_os = &dxi_linux;
+    close_pair(&parting_pair);
+}
+END_TEST
+
+HARNESS_MAIN("regressions", TEST(test_last_words_between_a_read_and_news_of_the_death_are_heard),
+             OF_EACH_TYPE(test_a_receive_sends_what_was_collected_before_it_looks),
              OF_EACH_TYPE(test_last_words_survive_what_a_receive_sends),
              OF_EACH_TYPE(test_a_message_that_is_passed_on_gives_its_descriptors_away),
              OF_EACH_TYPE(test_nothing_is_collected_behind_a_message_that_was_cut_off),
