@@ -12,9 +12,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8 /* Linux 4.14 */
+#endif
 
 int64_t console_now_ms(void)
 {
@@ -58,23 +66,60 @@ void console_secure_descriptors(void)
     }
 }
 
-/*
- * How much a write may take after POLLOUT without a risk that it blocks: to a pipe that is PIPE_BUF
- * bytes, see pipe(7); a regular file never blocks.
- */
-static size_t safe_size(size_t size)
+console_sink console_sink_of(int fd)
 {
-    static int regular = -1;
+    console_sink sink = {.fd = fd, .kind = CONSOLE_DEVICE};
     struct stat status;
 
-    if (regular < 0)
-        regular = fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode);
-    return regular || size < PIPE_BUF ? size : PIPE_BUF;
+    if (fstat(fd, &status) < 0)
+        return sink;
+    /* The memory devices are /dev/null and its like. */
+    if (S_ISREG(status.st_mode) || (S_ISCHR(status.st_mode) && major(status.st_rdev) == 1))
+        sink.kind = CONSOLE_FILE;
+    else if (S_ISFIFO(status.st_mode))
+        sink.kind = CONSOLE_PIPE;
+    else if (S_ISSOCK(status.st_mode))
+        sink.kind = CONSOLE_SOCKET;
+    return sink;
 }
 
-ssize_t console_write_some(const void *data, size_t size)
+/*
+ * After POLLOUT a write to a pipe is sure not to block up to PIPE_BUF bytes, see pipe(7). Since
+ * Linux 6.4 it can be asked not to block, and then takes many times as much.
+ */
+static ssize_t write_to_pipe(int fd, const void *data, size_t size)
 {
-    ssize_t written = write(STDOUT_FILENO, data, safe_size(size));
+    const struct iovec part = {.iov_base = (void *)data, .iov_len = size};
+    ssize_t written;
+
+    if (size > PIPE_BUF) {
+        /* The offset -1, in two words: write where a write would. */
+        written = syscall(SYS_pwritev2, fd, &part, 1, -1L, -1L, RWF_NOWAIT);
+        if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM))
+            return written;
+        size = PIPE_BUF;
+    }
+    return write(fd, data, size);
+}
+
+static ssize_t write_once(const console_sink *sink, const void *data, size_t size)
+{
+    switch (sink->kind) {
+    case CONSOLE_FILE:
+        return write(sink->fd, data, size);
+    case CONSOLE_PIPE:
+        return write_to_pipe(sink->fd, data, size);
+    case CONSOLE_SOCKET:
+        return send(sink->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    case CONSOLE_DEVICE:
+    default:
+        return write(sink->fd, data, size < PIPE_BUF ? size : PIPE_BUF);
+    }
+}
+
+ssize_t console_write_some(const console_sink *sink, const void *data, size_t size)
+{
+    ssize_t written = write_once(sink, data, size);
 
     if (written >= 0)
         return written;
@@ -84,6 +129,7 @@ ssize_t console_write_some(const void *data, size_t size)
 int console_write(const void *data, size_t size, int interrupt_fd, int timeout_ms)
 {
     int64_t deadline = timeout_ms < 0 ? INT64_MAX : console_now_ms() + timeout_ms;
+    const console_sink sink = console_sink_of(STDOUT_FILENO);
     const char *next = data;
 
     while (size > 0) {
@@ -103,7 +149,7 @@ int console_write(const void *data, size_t size, int interrupt_fd, int timeout_m
                 return -ETIMEDOUT;
             continue;
         }
-        written = console_write_some(next, size);
+        written = console_write_some(&sink, next, size);
         if (written < 0)
             return (int)written;
         next += written;

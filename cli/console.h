@@ -26,11 +26,28 @@ __attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
  */
 void console_secure_descriptors(void);
 
+/* Where something is written, which decides how that is done without blocking. */
+typedef enum console_kind {
+    CONSOLE_FILE, /* never blocks */
+    CONSOLE_PIPE,
+    CONSOLE_SOCKET,
+    CONSOLE_DEVICE
+} console_kind;
+
+typedef struct console_sink {
+    int fd;
+    console_kind kind;
+} console_sink;
+
+/* The descriptor stays the caller's. */
+console_sink console_sink_of(int fd);
+
 /*
- * Write to standard output what it takes without blocking; poll(2) must have said POLLOUT before.
- * Returns how many bytes it took, perhaps 0, or a negative errno value.
+ * Write what the sink takes without blocking; poll(2) must have said POLLOUT before. The blocking
+ * mode of the descriptor, which others share, is left alone. Returns how many bytes it took,
+ * perhaps 0, or a negative errno value.
  */
-ssize_t console_write_some(const void *data, size_t size);
+ssize_t console_write_some(const console_sink *sink, const void *data, size_t size);
 
 /*
  * Write all of it to standard output. interrupt_fd, unless it is -1, ends the wait for a reader

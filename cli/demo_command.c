@@ -132,7 +132,9 @@ static const struct argp argp = {
     .doc =
         "A father starts a child, and the two tell each other who they are, once a second, until "
         "stopped. Each line is printed by the one who heard it."
-        "\vCtrl-C stops it; no process is left.",
+        "\vCtrl-C stops it; no process is left. The exit status is 0 after the rounds of --rounds, "
+        "or 128 plus the number of the signal that stopped it: 130 for Ctrl-C, 141 when nobody "
+        "reads its output any more; 125 when duplex failed.",
 };
 
 static int run(int argc, char **argv, bool quiet)

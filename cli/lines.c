@@ -10,8 +10,7 @@
 
 #define FIRST_CAPACITY ((size_t)64 << 10)
 
-/* Make room behind what is there: move it to the front, then grow, up to the limit and its newline.
- */
+/* Make room behind what is there: move it to the front, then grow, to the limit and its end. */
 static int make_room(line_reader *reader)
 {
     size_t most = reader->limit + 1 > FIRST_CAPACITY ? reader->limit + 1 : FIRST_CAPACITY;
@@ -53,25 +52,37 @@ int lines_read(line_reader *reader, int fd)
     return 0;
 }
 
+/* Where the next line ends, if it does. */
+static const char *find_end(const line_reader *reader)
+{
+    if (reader->kind == LINE_END_NONE || reader->searched == reader->end)
+        return NULL;
+    return memchr(reader->data + reader->searched, reader->kind == LINE_END_NUL ? '\0' : '\n',
+                  reader->end - reader->searched);
+}
+
 bool lines_next(line_reader *reader, const char **ret_data, size_t *ret_size)
 {
-    char *newline = NULL;
+    const char *found = find_end(reader);
 
-    if (reader->searched < reader->end)
-        newline = memchr(reader->data + reader->searched, '\n', reader->end - reader->searched);
-    reader->searched = newline ? (size_t)(newline - reader->data) : reader->end;
-    if (!newline && (!reader->at_end || reader->start == reader->end))
+    reader->searched = found ? (size_t)(found - reader->data) : reader->end;
+    if (!found &&
+        (reader->start == reader->end || (!reader->at_end && reader->kind != LINE_END_NONE)))
         return false;
     *ret_data = reader->data + reader->start;
     *ret_size = reader->searched - reader->start;
+    if (found && reader->kind == LINE_END_KEPT)
+        (*ret_size)++;
     return true;
 }
 
 void lines_drop(line_reader *reader, size_t size)
 {
     reader->start += size;
-    if (reader->start < reader->end)
-        reader->start++; /* the newline, which only the last line may lack */
+    /* The end of the line, which only the last one may lack. */
+    if (reader->start < reader->end &&
+        (reader->kind == LINE_END_NEWLINE || reader->kind == LINE_END_NUL))
+        reader->start++;
     reader->searched = reader->start;
 }
 

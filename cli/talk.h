@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The relay of `duplex talk`: lines of standard input go to a program as messages, its messages
- * come out as lines of standard output, both ways at once.
+ * `duplex talk`: a program, started and conversed with until it has ended, of which nothing is left
+ * behind.
  */
 #ifndef CLI_TALK_H
 #define CLI_TALK_H
@@ -12,13 +12,22 @@
 
 typedef struct talk_options {
     char *const *argv; /* the program and its arguments, ending with NULL */
+
+    /* DX_FRAMING_RAW: bytes go through as they are. Else messages, which are lines on our side. */
     dx_framing framing;
+
+    dx_handover handover;
+    const char *handover_text; /* of ENV and LISTEN, as dx_process_options.handover_variable */
+    int read_fd, write_fd;     /* of FDS, in the program; 0: the default */
+
     int timeout_ms; /* how long the program may owe something and be silent; DX_FOREVER: any time */
-    bool quiet;     /* do not tell how the program ended */
+    int grace_ms;   /* how long it may take to stop after each of the steps */
+    const char *trace; /* a file, "-" for standard error, NULL for none */
+    bool unbuffer;     /* start it by stdbuf -oL */
+    bool quiet;        /* do not tell how the program ended */
 } talk_options;
 
-/* Relay until the program has ended. Returns the exit status; no process of the child's group is
- * left. */
-int talk_relay(const talk_options *options);
+/* Converse until the program has ended. Returns the exit status; nothing of its group is left. */
+int talk(const talk_options *options);
 
 #endif

@@ -127,6 +127,7 @@ children_of() {
 }
 
 check "a father who is killed takes the child with him, even one that cannot see it"
+: >"$work/out"
 "$DUPLEX" demo -i 0.1 >"$work/out" 2>"$work/err" &
 father_pid=$!
 wait_for "$work/out"

@@ -35,6 +35,7 @@ for command in demo talk; do
         expect_status 0
         expect_data "Usage: duplex $command"
         expect_data "--quiet"
+        expect_data "exit status"
         expect_silence
     done
 done
@@ -65,6 +66,42 @@ for arguments in "--dance" "demo --dance" "talk --dance cat" "talk --framing mor
     expect_output
     expect_error "duplex"
     expect_error "--help"
+done
+
+# An option with a wrong value is told with what would be right: expect_refusal OPTIONS WORDS…
+expect_refusal() {
+    check "'$1' is refused with what would be right"
+    # shellcheck disable=SC2086
+    run "$DUPLEX" talk $1 cat </dev/null
+    shift
+    expect_status 125
+    expect_output
+    for words in "$@"; do
+        expect_error "$words"
+    done
+}
+expect_refusal "--framing morse" "the framing must be native, line, nul, netstring, u8, u16, u32, \
+python, content-length, pkt-line, node or raw, not 'morse'"
+for handover in pigeon stdio:3 pipes: argv:x "env:1=2" env: listen: fds: fds:3 fds:3,3 fds:1,2 \
+    fds:3,4,5 fds:a,b; do
+    expect_refusal "--handover $handover" "duplex talk: "
+done
+expect_refusal "--handover pigeon" "env, env:VARIABLE, stdio, pipes, fds, fds:READ,WRITE, listen, \
+listen:NAME or argv, not 'pigeon'"
+expect_refusal "--handover fds:3" "as in fds:3,4, not '3'"
+expect_refusal "--handover env:1x" "'1x' cannot be the name of an environment variable"
+expect_refusal "--handover argv" "needs {fd} in an argument"
+expect_refusal "--timeout 0" "a number of seconds above 0, not '0'"
+expect_refusal "--grace -1" "a number of seconds from 0 to" "not '-1'"
+expect_refusal "--grace soon" "not 'soon'"
+expect_refusal "--trace=" "is empty"
+
+check "the framings that the help names are those that there are"
+for framing in native line nul netstring u8 u16 u32 python content-length pkt-line node raw; do
+    run "$DUPLEX" talk --framing $framing -- nope </dev/null
+    expect_status 127
+    run "$DUPLEX" talk --help
+    tr -s ' \n' ' ' <"$work/out" | grep -q "[ ,]${framing}[ ,]" || fail "the help lacks $framing"
 done
 
 check "help that cannot be written is told"

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process that outlives the command by a moment, if the command is killed: the kernel kills the
+ * program itself then, and the guard what else is in the program's process group. It waits asleep,
+ * in a session of its own, with no descriptor but its end of a socketpair and the program's pidfd.
+ */
+#ifndef CLI_GUARD_H
+#define CLI_GUARD_H
+
+#include <duplex.h>
+
+/*
+ * Have the process group of a child watched, which leads it.
+ *
+ * Ownership: the guard is the caller's, to dismiss. Returns 0 or a negative errno value, which is
+ * explained in ret_failure.
+ */
+int guard_open(dx_process **ret, dx_process *child, dx_failure *ret_failure);
+
+/* Tell the guard that there is nothing left to guard, and see it go. NULL is fine. */
+void guard_dismiss(dx_process *guard);
+
+#endif
