@@ -155,6 +155,9 @@ enum dxi_taking {
 /* receive.c; these take in_lock. Take in what has come, up to the backlog, without waiting. */
 enum dxi_taking dxi_channel_take_in(dx_channel *channel);
 
+/* The same although another thread waits to receive; it looks up within 100 ms, and finds it. */
+void dxi_channel_take_in_anyway(dx_channel *channel);
+
 /* Bytes that were taken in and not received. */
 size_t dxi_channel_backlog(dx_channel *channel);
 

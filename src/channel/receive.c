@@ -214,7 +214,8 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
     return 1;
 }
 
-enum dxi_taking dxi_channel_take_in(dx_channel *channel)
+/* anyway: although another thread waits to receive, who then finds it when he next looks up. */
+static enum dxi_taking take_in(dx_channel *channel, bool anyway)
 {
     struct dxi_inbox *in = &channel->in;
     enum dxi_taking taking = DXI_TAKING;
@@ -226,7 +227,7 @@ enum dxi_taking dxi_channel_take_in(dx_channel *channel)
 
         if (channel->inbound != DXI_INBOUND_OPEN)
             taking = DXI_TAKING_OVER;
-        else if (channel->receiver_waits)
+        else if (channel->receiver_waits && !anyway)
             taking = DXI_TAKING_OTHER;
         else if (dxi_inbox_size(in) >= channel->receive_backlog ||
                  !dxi_inbox_expect(in, &arrival, place))
@@ -245,6 +246,16 @@ enum dxi_taking dxi_channel_take_in(dx_channel *channel)
     }
     pthread_mutex_unlock(&channel->in_lock);
     return taking;
+}
+
+enum dxi_taking dxi_channel_take_in(dx_channel *channel)
+{
+    return take_in(channel, false);
+}
+
+void dxi_channel_take_in_anyway(dx_channel *channel)
+{
+    take_in(channel, true);
 }
 
 size_t dxi_channel_backlog(dx_channel *channel)

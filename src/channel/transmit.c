@@ -126,8 +126,11 @@ void dxi_channel_take_in_datagrams(dx_channel *channel)
 
         if (end == 0)
             end = now + RECEIVER_WAKES_NS;
-        else if (now >= end)
+        if (now >= end) {
+            /* It gets no processor. What the kernel would throw away is lost for ever. */
+            dxi_channel_take_in_anyway(channel);
             break;
+        }
         dxi_os->poll(NULL, 0, now + RECEIVER_LOOK_NS);
     }
 }

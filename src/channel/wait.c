@@ -160,6 +160,7 @@ static int sleep_once(dx_channel *channel, struct dxi_patience *patience, bool r
     bool pending = atomic_load_explicit(&channel->out_pending, memory_order_relaxed);
     uint64_t deadline = dxi_patience_deadline(patience);
     uint64_t until = earlier(deadline, calls_end(channel, patience));
+    uint64_t before = channel->in.position + dxi_inbox_size(&channel->in);
     struct watch watch;
 
     if (!dxi_os->single_threaded())
@@ -178,6 +179,9 @@ static int sleep_once(dx_channel *channel, struct dxi_patience *patience, bool r
     if (ready < 0)
         return dxi_channel_fail(channel, ready, "cannot wait: %s", dx_error_text(ready));
     if ((watch.polled[0].revents & ~POLLOUT) != 0)
+        return 1;
+    /* A sender has taken it in, who could not wait until we had. */
+    if (channel->in.position + dxi_inbox_size(&channel->in) != before)
         return 1;
     if (watch_death(&watch)) {
         dxi_channel_mourn(channel);
