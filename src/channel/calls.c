@@ -403,19 +403,20 @@ int dx_reply(dx_channel *channel, uint64_t id, const void *data, size_t size, in
     return dx_reply_message(channel, id, &reply, timeout_ms);
 }
 
+/* There must be room for the text and its NUL, which does not count. */
 static size_t write_error(uint8_t *to, int code, const char *text)
 {
     size_t size = strlen(text);
 
     dxi_store32(to, (uint32_t)code);
-    memcpy(to + DXI_ERROR_SIZE_MIN, text, size);
+    memcpy(to + DXI_ERROR_SIZE_MIN, text, size + 1);
     return DXI_ERROR_SIZE_MIN + size;
 }
 
 int dx_reply_error(dx_channel *channel, uint64_t id, int code, const char *text, int timeout_ms)
 {
     struct dxi_patience patience = {.timeout_ms = timeout_ms};
-    uint8_t bytes[DXI_ERROR_SIZE_MAX];
+    uint8_t bytes[DXI_ERROR_SIZE_MAX + 1];
     int status = dxi_channel_check(channel);
 
     if (status < 0)
@@ -439,7 +440,7 @@ int dx_reply_error(dx_channel *channel, uint64_t id, int code, const char *text,
 void dxi_calls_refuse(dx_channel *channel, uint64_t id, int code)
 {
     const char *text = dx_error_text(code);
-    uint8_t bytes[DXI_ERROR_SIZE_MAX];
+    uint8_t bytes[DXI_ERROR_SIZE_MAX + 1];
     struct dxi_letter letter = {
         .data = bytes,
         .size = write_error(bytes, code, text),

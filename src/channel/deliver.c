@@ -259,10 +259,11 @@ int dx_call_message(dx_channel *channel, const dx_message *request, dx_message *
 {
     int status = dxi_channel_check(channel);
 
-    if (status == 0 && ret_reply == NULL)
-        status = dxi_channel_fail(channel, -EINVAL, "dx_call() needs a message to fill");
-    if (status == 0)
-        status = dxi_channel_check_message(channel, request);
+    if (status < 0)
+        return status;
+    if (ret_reply == NULL)
+        return dxi_channel_fail(channel, -EINVAL, "dx_call() needs a message to fill");
+    status = dxi_channel_check_message(channel, request);
     return status < 0 ? status : call(channel, request, ret_reply, timeout_ms);
 }
 
