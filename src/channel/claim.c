@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,9 @@ enum {
 
 static const dx_channel_options defaults;
 static const dx_claim by_duplex;
+
+/* What lies under the standard numbers after a claim says nothing of one. */
+static _Atomic bool standard_claimed;
 
 /* What was promised to this program. */
 struct promise {
@@ -126,7 +130,10 @@ static int find(const dx_claim *claim, const dx_channel_options *options, struct
     case DX_HANDOVER_STDIO:
     case DX_HANDOVER_PIPES:
         ret->write_fd = 1;
-        return 0;
+        return atomic_load_explicit(&standard_claimed, memory_order_relaxed)
+                   ? dxi_fail(options->failure, -ENOENT,
+                              "standard input and output were claimed before")
+                   : 0;
     case DX_HANDOVER_FDS:
         ret->by_number = true;
         ret->read_fd = claim->read_fd;
@@ -209,8 +216,10 @@ static void close_copies(const struct dxi_ends *ends, const struct promise *prom
  */
 static void vacate(int number, bool complaints_heard, int null)
 {
-    if (number < STANDARD_NUMBERS)
-        (void)dxi_os->replace(number == 1 && complaints_heard ? 2 : null, number);
+    if (number >= STANDARD_NUMBERS)
+        return;
+    (void)dxi_os->replace(number == 1 && complaints_heard ? 2 : null, number);
+    atomic_store_explicit(&standard_claimed, true, memory_order_relaxed);
 }
 
 static void vacate_all(const struct promise *promise, int null)

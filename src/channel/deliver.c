@@ -169,11 +169,16 @@ int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
     } else {
         status = deliver(channel, ret, &patience);
     }
-    /* Node sends nothing more until it is answered; the user may take his time. */
-    bool bears_handle = status == 1 && channel->in.kind == DXI_KIND_NODE_HANDLE;
+    /*
+     * The user may take his time: Node sends nothing more until it is answered, and what it has
+     * answered is open here until that is noted.
+     */
+    bool node_is_due = status == 1 && (channel->in.kind == DXI_KIND_NODE_HANDLE ||
+                                       atomic_load_explicit(&channel->node.answer,
+                                                            memory_order_relaxed) != DXI_NODE_NONE);
 
     pthread_mutex_unlock(&channel->in_lock);
-    if (bears_handle)
+    if (node_is_due)
         dxi_channel_flush_now(channel);
     return status;
 }

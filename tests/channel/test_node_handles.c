@@ -160,6 +160,18 @@ START_TEST(test_an_answer_lets_go_of_the_descriptor)
     expect_silence(node.channel);
     ck_assert_int_eq(read(ends[0], &byte, 1), 0);
     close(ends[0]);
+
+    /* With a message behind it, too, after which the user may not come back for long. */
+    dx_message message;
+
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    ck_assert_int_eq(send_note(&node, "2", ends[1], DX_NOW), 0);
+    close(hear_lines(&node, HANDLE("net.Socket", "2") "\n"));
+    say_line(&node, ACK "\n3", -1);
+    receive(node.channel, &message, DX_MESSAGE);
+    ck_assert(says(&message, "3"));
+    ck_assert_int_eq(read(ends[0], &byte, 1), 0);
+    close(ends[0]);
     leave_node(&node);
 }
 END_TEST

@@ -98,11 +98,8 @@ START_TEST(test_a_claim_is_for_one_program_and_once)
         const char *variable = handings[i].variable;
         dx_process *process;
 
-        struct handing quiet = handings[i];
-
-        /* What greets where nobody is greets standard error. */
-        quiet.options.stdio[2].mode = DX_STDIO_NULL;
-        START_CLAIMER(process, &quiet, "inherited", variable ? (char *)variable : "PATH", "again");
+        START_CLAIMER(process, &handings[i], "inherited", variable ? (char *)variable : "PATH",
+                      "again");
         dx_channel *channel = dx_process_channel(process);
 
         ck_assert_str_eq(receive_text(channel), "0 1 2");
@@ -110,11 +107,7 @@ START_TEST(test_a_claim_is_for_one_program_and_once)
             ck_assert_str_eq(receive_text(channel), "(none)");
         else
             (void)receive_text(channel);
-        bool vacated = handings[i].options.handover == DX_HANDOVER_STDIO ||
-                       handings[i].options.handover == DX_HANDOVER_PIPES;
-
-        /* Standard input and output can be claimed again, and are nothing then. */
-        ck_assert_int_eq(strcmp(receive_text(channel), "claimed twice") == 0, vacated);
+        ck_assert_str_ne(receive_text(channel), "claimed twice");
         expect_good_end(process);
     }
 }
