@@ -14,7 +14,9 @@
  *
  * Other framings than the native have no ids. There each message that arrives answers the oldest
  * request that is open, ended by its deadline or cancel or not; if none is, it is a DX_MESSAGE, and
- * whoever answers it does so by dx_send(), or by dx_reply() with the id 0.
+ * whoever answers it does so by dx_send(), or by dx_reply() with the id 0; no handler is called.
+ *
+ * Two ends that both wait in dx_call() answer each other only by their handlers.
  *
  * Threads: dx_call() sends and receives, so that no other thread may do either meanwhile. The
  * others are sends: one thread may make them while another is in dx_recv().
@@ -36,13 +38,17 @@ extern "C" {
 /* The most bytes of text that dx_reply_error() sends. */
 #define DX_ERROR_TEXT_MAX 4096
 
+/* The most handlers under way in one channel, one inside the other. */
+#define DX_HANDLERS_MAX 32
+
 /*
  * Send a request and wait for its answer.
  *
  * What else arrives meanwhile is kept for dx_recv(), up to the channel's receive_backlog; requests
  * go to the handler of dx_channel_on_request(), if there is one.
  *
- * Ownership: as of dx_send(), and of dx_recv() for the answer. Blocking: up to timeout_ms for all of
+ * Ownership: as of dx_send(), and of dx_recv() for the answer; the last received message ends with
+ * this call. Of an answer whose descriptors were lost descriptors_lost tells. Blocking: up to timeout_ms for all of
  * it. Returns 0 and the reply. Errors: -EREMOTEIO when the peer answered with an error, and then
  * *ret_reply is that (DX_ERROR, with code and text); -ETIMEDOUT; -EPIPE, also when the peer ends
  * without an answer; -EPROTO; -EDEADLK when the backlog is full; -EBUSY when too many requests are
@@ -71,13 +77,14 @@ DX_API int dx_call_start_message(dx_channel *channel, const dx_message *request,
                                  int timeout_ms);
 
 /*
- * Give an open request of ours another deadline: timeout_ms from now. Returns 0. Blocking: never.
+ * Give an open request of ours another deadline: timeout_ms from now. A thread that is in dx_recv()
+ * meanwhile may learn of it up to 100 ms late. Returns 0. Blocking: never.
  * Errors: -ENOENT if no request of dx_call_start() with this id is open.
  */
 DX_API int dx_call_deadline(dx_channel *channel, uint64_t id, int timeout_ms);
 
 /*
- * End a request of ours: nothing more is heard of it, and the peer is told.
+ * End a request of ours: nothing more is heard of it, and a native peer is told.
  *
  * Blocking: never; the word leaves with what is sent next, or before the next wait. Returns 0.
  * Errors: -ENOENT if no request of dx_call_start() with this id is open.
@@ -115,8 +122,10 @@ typedef int dx_request_handler(dx_channel *channel, const dx_message *request, v
 
 /*
  * Have a handler called for each request of the peer. It is called by dx_recv() and dx_call(), on
- * the thread that receives, and may use the channel in every way but close it, dx_call() and
- * dx_recv() included. NULL: dx_recv() brings the requests again. Returns 0. Blocking: never.
+ * the thread that receives, and may use the channel in every way, dx_call() and dx_recv() included,
+ * but not close it or its process. A reply in it is a send, so no other thread may send then.
+ * Requests that come while DX_HANDLERS_MAX are under way, one called by the other, are kept until
+ * one has returned. NULL: dx_recv() brings the requests again. Returns 0. Blocking: never.
  */
 DX_API int dx_channel_on_request(dx_channel *channel, dx_request_handler *handler, void *context);
 

@@ -139,7 +139,8 @@ DX_API int dx_send_message(dx_channel *channel, const dx_message *message, int t
  * Returns 1 and a message, or 0 at the end of the conversation: the peer has ended it, or has died.
  * Errors: -ETIMEDOUT; -EPROTO; -EPIPE when the peer ended in the middle of a message, or before it
  * had greeted; -EMFILE when descriptors of the next message were lost, once: the message itself
- * comes next. -EPROTO and -EPIPE stay. Whatever arrived whole before is delivered first.
+ * comes next; -ENOMEM; in a handler of requests also -EDEADLK, when what came during a dx_call() could
+ * not be kept. -EPROTO and -EPIPE stay. Whatever arrived whole before is delivered first.
  */
 DX_API int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms);
 
@@ -194,8 +195,8 @@ DX_API int dx_channel_timeout_ms(dx_channel *channel);
 /*
  * For an event loop: do what can be done without waiting: send what is still to be sent, take in
  * what has come. Call it when an event came, then dx_recv(…, DX_NOW) until it has no more. Returns
- * 1 if dx_recv() has something to say (a message, the end, an error), else 0. What cannot be sent
- * any more is an error of the next send, not of this call.
+ * 1 if dx_recv() may have something to say (a message, the end, an error; what has come may also be
+ * an answer that is too late), else 0. What cannot be sent any more is an error of the next send, not of this call.
  */
 DX_API int dx_channel_process(dx_channel *channel);
 

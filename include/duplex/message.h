@@ -54,7 +54,8 @@ typedef struct dx_message {
     /*
      * How many descriptors the peer sent with this message that this process could not accept
      * because it is at its limit of open files (RLIMIT_NOFILE). When it is not 0, the receive
-     * before returned -EMFILE, and descriptor_count is 0. Ignored when sending.
+     * before returned -EMFILE (dx_call() passes over that), and descriptor_count is 0. Ignored when
+     * sending.
      */
     size_t descriptors_lost;
 

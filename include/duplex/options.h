@@ -63,7 +63,8 @@ typedef enum dx_framing {
     /*
      * One JSON text in UTF-8, then '\n': the 'ipc' channel of Node's child_process. What is no JSON
      * text is refused, as it would kill the other side; so is {"cmd":"NODE_…"}, which is Node's
-     * own. A message may bear one descriptor, a socket or a pipe: see docs/framings.md.
+     * own. A message may bear one descriptor, a socket or a pipe, of which a copy stays open here
+     * until the peer has answered it: see docs/framings.md.
      */
     DX_FRAMING_NODE,
 
@@ -109,14 +110,15 @@ typedef struct dx_channel_options {
 
     /*
      * How many bytes this end takes in, beyond what its user has received, while it waits to send.
-     * 0, or less than one message of the greatest size: room for one such message.
+     * 0, or less than one message of the greatest size: room for one such message. As much again
+     * is kept of what comes while a dx_call() waits for its answer.
      */
     size_t receive_backlog;
 
     /*
      * The most descriptors accepted with one message, at most DX_DESCRIPTORS_MAX. 0: none; a peer
      * that sends one breaks the protocol. Descriptors in messages not yet received are bounded by
-     * four times this number.
+     * four times this number, and by as many again in those that came while a dx_call() waited.
      */
     unsigned descriptor_limit;
 

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls: the books of open requests, ours and the peer's, and what is sent for them.
+ * Calls: the books of open requests, ours and the peer's, and how ours begin and end.
  *
  * A request of ours is entered before it is sent, because its answer may be there before the send
  * returns; one that could not be sent is struck out, and its id given to the next. The receiver
  * never sends by itself what a sender in another thread might be in the middle of: that a request
- * has ended here is noted as due, and leaves with whatever is sent next.
+ * has ended here is noted as due, and leaves with whatever is sent next. See answers.c.
  */
 #include "channel/internal.h"
 
 #include "os/os.h"
-#include "wire/bytes.h"
-#include "wire/native.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 static int violation(dx_channel *channel, enum dxi_violation what, uint64_t value, uint64_t limit)
@@ -26,12 +23,27 @@ static int violation(dx_channel *channel, enum dxi_violation what, uint64_t valu
 
 /* Receiving. */
 
+void dxi_calls_strike(struct dxi_calls *calls, struct dxi_requests *requests,
+                      struct dxi_request *request)
+{
+    if (request->line == DXI_LINE_DUE)
+        atomic_fetch_sub_explicit(&calls->due, 1, memory_order_seq_cst);
+    dxi_requests_remove(requests, request);
+}
+
 static int sort_request(dx_channel *channel, const dx_message *message)
 {
-    struct dxi_requests *theirs = &channel->calls.theirs;
+    struct dxi_calls *calls = &channel->calls;
+    struct dxi_requests *theirs = &calls->theirs;
+    bool leaving = calls->leaving_id != 0 && dxi_requests_find(theirs, calls->leaving_id) != NULL;
 
-    if (theirs->count >= theirs->limit)
-        return violation(channel, DXI_VIOLATION_REQUEST_LIMIT, theirs->limit, theirs->limit);
+    if (leaving && message->id == calls->leaving_id) {
+        /* The peer has the answer already, and uses the id again: the place is the new one's. */
+        calls->leaving_id = 0;
+        return 1;
+    }
+    if (theirs->count - leaving >= calls->their_limit)
+        return violation(channel, DXI_VIOLATION_REQUEST_LIMIT, calls->their_limit, 0);
     if (dxi_requests_find(theirs, message->id) != NULL)
         return violation(channel, DXI_VIOLATION_DUPLICATE_REQUEST, message->id, 0);
     dxi_requests_add(theirs, message->id);
@@ -54,13 +66,15 @@ static int sort_answer(dx_channel *channel, const dx_message *message)
 
 static int sort_cancel(dx_channel *channel, const dx_message *message)
 {
-    struct dxi_requests *theirs = &channel->calls.theirs;
-    struct dxi_request *request = dxi_requests_find(theirs, message->id);
+    struct dxi_calls *calls = &channel->calls;
+    struct dxi_request *request = dxi_requests_find(&calls->theirs, message->id);
 
     if (request == NULL)
         return 0;
-    dxi_requests_remove(theirs, request);
-    return 1;
+    bool refused = request->line == DXI_LINE_DUE;
+
+    dxi_calls_strike(calls, &calls->theirs, request);
+    return refused ? 0 : 1;
 }
 
 int dxi_calls_sort(dx_channel *channel, dx_message *message)
@@ -88,6 +102,13 @@ int dxi_calls_sort(dx_channel *channel, dx_message *message)
     }
 }
 
+void dxi_calls_note_due(dx_channel *channel, struct dxi_requests *requests,
+                        struct dxi_request *request)
+{
+    dxi_requests_line_up(requests, request, DXI_LINE_DUE);
+    dxi_channel_note_due(channel, &channel->calls.due);
+}
+
 /* Our request has ended, and its answer may still come. */
 static void end_early(dx_channel *channel, struct dxi_request *request)
 {
@@ -97,9 +118,7 @@ static void end_early(dx_channel *channel, struct dxi_request *request)
         dxi_requests_remove(&calls->ours, request);
         return;
     }
-    dxi_requests_line_up(&calls->ours, request, DXI_LINE_DUE);
-    atomic_fetch_add_explicit(&calls->due, 1, memory_order_relaxed);
-    atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
+    dxi_calls_note_due(channel, &calls->ours, request);
 }
 
 void dxi_calls_abandon(dx_channel *channel, uint64_t id)
@@ -180,37 +199,48 @@ static int enter(dx_channel *channel, unsigned limit, bool waited)
     size_t open = channel->framing->has_ids ? calls->ours.count : calls->last_id - calls->answered;
     int status = open >= limit ? -EBUSY : dxi_requests_reserve(&calls->ours);
 
+    if (channel->inbound == DXI_INBOUND_OVER)
+        status = -EPIPE;
     if (status == 0)
         dxi_requests_add(&calls->ours, ++calls->last_id)->waited = waited;
     pthread_mutex_unlock(&channel->in_lock);
     if (status == -EBUSY)
         return dxi_channel_fail(channel, status, "%zu requests are open, which is the limit", open);
+    if (status == -EPIPE)
+        return dxi_channel_fail(channel, status, "the peer has ended, and will not answer");
     if (status < 0)
         return dxi_channel_fail(channel, status, "no memory for a request");
     return 0;
 }
 
-/* It was sent, or was not and never existed. The caller holds out_lock. */
-static void settle(dx_channel *channel, int status, const struct dxi_patience *patience)
+/*
+ * It was sent, or was not and never existed. The caller holds out_lock. Returns status, or -EPIPE if
+ * the end has come meanwhile, and was told: nobody would tell of this one.
+ */
+static int settle(dx_channel *channel, int status, const struct dxi_patience *patience)
 {
     struct dxi_calls *calls = &channel->calls;
 
     pthread_mutex_lock(&channel->in_lock);
     struct dxi_request *request = dxi_requests_find(&calls->ours, calls->last_id);
 
-    if (status < 0) {
-        if (request != NULL)
-            dxi_requests_remove(&calls->ours, request);
-        calls->last_id--;
-        /* What came meanwhile was taken for its answer. */
-        if (calls->answered > calls->last_id)
-            calls->answered = calls->last_id;
-    } else if (request != NULL && !request->waited) {
+    if (status == 0 && request != NULL && channel->inbound == DXI_INBOUND_OVER)
+        status = dxi_channel_fail(channel, -EPIPE, "the peer ended without an answer");
+    else if (status == 0 && request != NULL && !request->waited) {
         request->deadline_ns = patience->deadline_ns;
         dxi_requests_line_up(&calls->ours, request,
                              patience->timeout_ms > 0 ? DXI_LINE_TIMED : DXI_LINE_UNTIMED);
     }
+    if (status < 0) {
+        if (request != NULL)
+            dxi_calls_strike(calls, &calls->ours, request);
+        calls->last_id--;
+        /* What came meanwhile was taken for its answer. */
+        if (calls->answered > calls->last_id)
+            calls->answered = calls->last_id;
+    }
     pthread_mutex_unlock(&channel->in_lock);
+    return status;
 }
 
 int dxi_calls_start(dx_channel *channel, const dx_message *request, bool waited,
@@ -233,7 +263,7 @@ int dxi_calls_start(dx_channel *channel, const dx_message *request, bool waited,
 
         status =
             dxi_channel_send(channel, request, kind, channel->framing->has_ids ? id : 0, patience);
-        settle(channel, status, patience);
+        status = settle(channel, status, patience);
         *ret_id = id;
     }
     pthread_mutex_unlock(&channel->out_lock);
@@ -300,6 +330,17 @@ int dx_call_deadline(dx_channel *channel, uint64_t id, int timeout_ms)
     return request != NULL ? 0 : not_open(channel, id);
 }
 
+static void flush_unless_corked(dx_channel *channel)
+{
+    if (pthread_mutex_trylock(&channel->out_lock) != 0)
+        return;
+    bool corked = channel->out.corked;
+
+    pthread_mutex_unlock(&channel->out_lock);
+    if (!corked)
+        dxi_channel_flush_now(channel);
+}
+
 int dx_cancel(dx_channel *channel, uint64_t id)
 {
     int status = dxi_channel_check(channel);
@@ -314,159 +355,6 @@ int dx_cancel(dx_channel *channel, uint64_t id)
     pthread_mutex_unlock(&channel->in_lock);
     if (request == NULL)
         return not_open(channel, id);
-    dxi_channel_flush_now(channel);
-    return 0;
-}
-
-void dxi_calls_write_due(dx_channel *channel)
-{
-    struct dxi_calls *calls = &channel->calls;
-    struct dxi_request *request;
-
-    if (atomic_load_explicit(&calls->due, memory_order_relaxed) == 0)
-        return;
-    pthread_mutex_lock(&channel->in_lock);
-    while ((request = dxi_requests_first(&calls->ours, DXI_LINE_DUE)) != NULL) {
-        struct dxi_letter letter = {.kind = DXI_KIND_CANCEL, .id = request->id};
-
-        /* For want of memory the peer is told later; where nothing can be sent, never. */
-        if (channel->out.error == 0 && !channel->out.ended &&
-            dxi_channel_leave(channel, &letter) < 0)
-            break;
-        dxi_requests_remove(&calls->ours, request);
-        atomic_fetch_sub_explicit(&calls->due, 1, memory_order_relaxed);
-    }
-    pthread_mutex_unlock(&channel->in_lock);
-}
-
-static bool is_open(dx_channel *channel, uint64_t id)
-{
-    pthread_mutex_lock(&channel->in_lock);
-    bool open = dxi_requests_find(&channel->calls.theirs, id) != NULL;
-
-    pthread_mutex_unlock(&channel->in_lock);
-    return open;
-}
-
-static void close_request(dx_channel *channel, uint64_t id)
-{
-    struct dxi_requests *theirs = &channel->calls.theirs;
-
-    pthread_mutex_lock(&channel->in_lock);
-    struct dxi_request *request = dxi_requests_find(theirs, id);
-
-    /* It may have been cancelled meanwhile. */
-    if (request != NULL)
-        dxi_requests_remove(theirs, request);
-    pthread_mutex_unlock(&channel->in_lock);
-}
-
-/* The caller holds out_lock. */
-static int answer(dx_channel *channel, uint64_t id, const dx_message *reply, enum dxi_kind kind,
-                  struct dxi_patience *patience)
-{
-    if (!channel->framing->has_ids && kind == DXI_KIND_REPLY && id == 0)
-        return dxi_channel_send(channel, reply, DXI_KIND_MESSAGE, 0, patience);
-    if (!is_open(channel, id))
-        return dxi_channel_fail(channel, -ENOENT,
-                                "no request of the peer with the id %" PRIu64
-                                " is open: it was answered or cancelled, or never came",
-                                id);
-    int status = dxi_channel_send(channel, reply, kind, id, patience);
-
-    if (status == 0)
-        close_request(channel, id);
-    return status;
-}
-
-int dx_reply_message(dx_channel *channel, uint64_t id, const dx_message *reply, int timeout_ms)
-{
-    struct dxi_patience patience = {.timeout_ms = timeout_ms};
-    int status = dxi_channel_check(channel);
-
-    if (status == 0)
-        status = dxi_channel_check_message(channel, reply);
-    if (status < 0)
-        return status;
-    pthread_mutex_lock(&channel->out_lock);
-    status = answer(channel, id, reply, DXI_KIND_REPLY, &patience);
-    pthread_mutex_unlock(&channel->out_lock);
-    if (status == 0)
-        dxi_channel_hand_over(reply);
-    return status;
-}
-
-int dx_reply(dx_channel *channel, uint64_t id, const void *data, size_t size, int timeout_ms)
-{
-    dx_message reply = {.data = data, .size = size};
-
-    return dx_reply_message(channel, id, &reply, timeout_ms);
-}
-
-/* There must be room for the text and its NUL, which does not count. */
-static size_t write_error(uint8_t *to, int code, const char *text)
-{
-    size_t size = strlen(text);
-
-    dxi_store32(to, (uint32_t)code);
-    memcpy(to + DXI_ERROR_SIZE_MIN, text, size + 1);
-    return DXI_ERROR_SIZE_MIN + size;
-}
-
-int dx_reply_error(dx_channel *channel, uint64_t id, int code, const char *text, int timeout_ms)
-{
-    struct dxi_patience patience = {.timeout_ms = timeout_ms};
-    uint8_t bytes[DXI_ERROR_SIZE_MAX + 1];
-    int status = dxi_channel_check(channel);
-
-    if (status < 0)
-        return status;
-    if (!channel->framing->has_ids)
-        return dxi_channel_fail(channel, -EOPNOTSUPP, "the framing '%s' knows no errors",
-                                channel->framing->name);
-    if (text == NULL)
-        text = "";
-    if (strlen(text) > DX_ERROR_TEXT_MAX)
-        return dxi_channel_fail(channel, -EMSGSIZE, "an error's text of %zu bytes; the most is %d",
-                                strlen(text), DX_ERROR_TEXT_MAX);
-    dx_message reply = {.data = bytes, .size = write_error(bytes, code, text)};
-
-    pthread_mutex_lock(&channel->out_lock);
-    status = answer(channel, id, &reply, DXI_KIND_ERROR, &patience);
-    pthread_mutex_unlock(&channel->out_lock);
-    return status;
-}
-
-void dxi_calls_refuse(dx_channel *channel, uint64_t id, int code)
-{
-    const char *text = dx_error_text(code);
-    uint8_t bytes[DXI_ERROR_SIZE_MAX + 1];
-    struct dxi_letter letter = {
-        .data = bytes,
-        .size = write_error(bytes, code, text),
-        .kind = DXI_KIND_ERROR,
-        .id = id,
-    };
-    int status = dx_reply_error(channel, id, code, text, DX_NOW);
-
-    if (status != -ETIMEDOUT && status != -EDEADLK)
-        return;
-    /* There is no room for it now: it leaves later. So many are bounded by the requests open. */
-    pthread_mutex_lock(&channel->out_lock);
-    if (dxi_channel_leave(channel, &letter) == 0)
-        close_request(channel, id);
-    pthread_mutex_unlock(&channel->out_lock);
-}
-
-int dx_channel_on_request(dx_channel *channel, dx_request_handler *handler, void *context)
-{
-    int status = dxi_channel_check(channel);
-
-    if (status < 0)
-        return status;
-    pthread_mutex_lock(&channel->in_lock);
-    channel->calls.handler = handler;
-    channel->calls.context = context;
-    pthread_mutex_unlock(&channel->in_lock);
+    flush_unless_corked(channel);
     return 0;
 }

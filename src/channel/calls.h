@@ -25,17 +25,25 @@ struct dxi_patience;
 /* All but `due` belongs to the inbox's lock; `last_id` is written under the outbox's, too. */
 struct dxi_calls {
     struct dxi_requests ours, theirs;
-    uint64_t last_id;  /* of ours */
-    uint64_t answered; /* where there are no ids: how many of ours have been, in order */
-    bool waited;       /* what was sorted last is the answer that a dx_call() waits for */
+    unsigned their_limit; /* open requests of theirs; the table has a place more, see leaving_id */
+    /*
+     * The one of theirs that is being answered. The answer may reach the peer, and its next request
+     * us, before dx_reply() has returned: it no longer counts. 0: none.
+     */
+    uint64_t leaving_id;
+    uint64_t last_id;    /* of ours */
+    uint64_t answered;   /* where there are no ids: how many of ours have been, in order */
+    uint64_t looked_for; /* of ours that is over: the kernel was asked once more for its answer */
+    bool waited;         /* what was sorted last is the answer that a dx_call() waits for */
     struct dxi_stash stash;
     bool held; /* a message that the stash had no room for, still lent by the inbox */
     bool held_waited;
     dx_message held_message;
+    unsigned handling; /* handlers that have not returned */
     dx_request_handler *handler;
     void *context;
 
-    _Atomic unsigned due; /* requests of ours that the peer is to be told are over */
+    _Atomic unsigned due; /* requests of both sides of which the peer is to be told something */
 };
 
 /*
@@ -53,6 +61,14 @@ bool dxi_calls_expire(dx_channel *channel, dx_message *ret);
  */
 bool dxi_calls_bereave(dx_channel *channel, int result, dx_message *ret);
 
+/* The caller holds in_lock. Strike a request from its book. */
+void dxi_calls_strike(struct dxi_calls *calls, struct dxi_requests *requests,
+                      struct dxi_request *request);
+
+/* The caller holds in_lock. The peer is to be told something of a request of this book. */
+void dxi_calls_note_due(dx_channel *channel, struct dxi_requests *requests,
+                        struct dxi_request *request);
+
 /*
  * The caller holds out_lock, and no message is half sent: put into the outbox what the peer is to be
  * told of requests that have ended here. Takes in_lock.
@@ -69,7 +85,7 @@ int dxi_calls_start(dx_channel *channel, const dx_message *request, bool waited,
 /* The caller holds in_lock. Nobody waits for this request any longer. */
 void dxi_calls_abandon(dx_channel *channel, uint64_t id);
 
-/* Answer a request with an error now or later; fine if it is open no longer. */
+/* Have a request answered with an error, without waiting; fine if it is open no longer. */
 void dxi_calls_refuse(dx_channel *channel, uint64_t id, int code);
 
 #endif

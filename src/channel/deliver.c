@@ -13,6 +13,8 @@ enum {
     KEPT_MESSAGES = 4,
     /* So many requests are handled before a receive that must not wait returns. */
     HANDLED_MAX = 1024,
+    /* Of an error's text, in the sentence that explains it. */
+    QUOTED_MAX = 200,
 };
 
 /* The message that the user had ends here. One that could not be kept stays where it is. */
@@ -24,19 +26,32 @@ static void release(dx_channel *channel)
         dxi_inbox_release(&channel->in);
 }
 
+/* For whom a message is, if nobody takes it now. */
+static enum dxi_keeping keeping_of(const dx_message *message, bool waited)
+{
+    if (waited)
+        return DXI_KEEP_ANSWER;
+    return message->kind == DX_REQUEST ? DXI_KEEP_REQUEST : DXI_KEEP_MESSAGE;
+}
+
 /* Copy a message into the stash. 0; -EDEADLK if that is full; -ENOMEM. */
 static int stash(dx_channel *channel, const dx_message *message, bool waited)
 {
     struct dxi_calls *calls = &channel->calls;
     size_t descriptors = calls->stash.descriptor_count + message->descriptor_count;
 
-    if (calls->stash.size + message->size > channel->receive_backlog ||
-        descriptors > (size_t)channel->descriptor_limit * KEPT_MESSAGES)
+    if (descriptors > (size_t)channel->descriptor_limit * KEPT_MESSAGES)
+        return dxi_channel_fail(
+            channel, -EDEADLK,
+            "%zu descriptors wait here to be received: what a call waits for is "
+            "behind them",
+            descriptors);
+    if (calls->stash.size + message->size > channel->receive_backlog)
         return dxi_channel_fail(channel, -EDEADLK,
                                 "%zu bytes wait here to be received, the limit is %zu: what a call "
                                 "waits for is behind them",
                                 calls->stash.size + message->size, channel->receive_backlog);
-    if (dxi_stash_keep(&calls->stash, message, waited) < 0)
+    if (dxi_stash_keep(&calls->stash, message, keeping_of(message, waited)) < 0)
         return dxi_channel_fail(channel, -ENOMEM, "no memory to keep a message of %zu bytes",
                                 message->size);
     channel->in.message_descriptor_count = 0;
@@ -70,29 +85,34 @@ static int keep_held(dx_channel *channel)
     return status;
 }
 
-/* Pass a request to its handler. The caller holds in_lock, which is released meanwhile. */
-static void handle(dx_channel *channel, const dx_message *request)
+/* Whether a request goes to the handler now. Those that come beyond the bound are kept for later. */
+static bool is_handled(const dx_channel *channel, const dx_message *message)
+{
+    return message->kind == DX_REQUEST && channel->calls.handler != NULL &&
+           channel->calls.handling < DX_HANDLERS_MAX;
+}
+
+/*
+ * Pass a request to its handler. The caller holds in_lock, which is released meanwhile. 0, or -ECHILD
+ * in a child that the handler has forked.
+ */
+static int handle(dx_channel *channel, const dx_message *request)
 {
     struct dxi_calls *calls = &channel->calls;
     dx_request_handler *handler = calls->handler;
     void *context = calls->context;
     uint64_t id = request->id;
 
+    calls->handling++;
     pthread_mutex_unlock(&channel->in_lock);
     int answer = handler(channel, request, context);
+    int status = dxi_channel_check(channel);
 
-    if (answer < 0)
+    if (status == 0 && answer < 0)
         dxi_calls_refuse(channel, id, answer);
     pthread_mutex_lock(&channel->in_lock);
-}
-
-/*
- * The conversation has ended, with this result: tell first of our requests that have no answer, one
- * with each call.
- */
-static int end(dx_channel *channel, int result, dx_message *ret)
-{
-    return dxi_calls_bereave(channel, result, ret) ? 1 : result;
+    calls->handling--;
+    return status;
 }
 
 /* Lend the message that could not be kept, if nobody else waits for it. */
@@ -107,46 +127,98 @@ static bool take_held(dx_channel *channel, dx_message *ret)
     return true;
 }
 
+/* The next of what was kept: while the handlers are too many, of messages alone. */
+static bool take_kept(dx_channel *channel, dx_message *ret)
+{
+    struct dxi_calls *calls = &channel->calls;
+
+    if (calls->handler != NULL && calls->handling >= DX_HANDLERS_MAX)
+        return dxi_stash_first(&calls->stash, DXI_KEEP_MESSAGE, ret);
+    return dxi_stash_next(&calls->stash, ret) || take_held(channel, ret);
+}
+
+/*
+ * A request of ours is over. What has come before we looked is in time: what lies here is delivered
+ * first, and the kernel is asked once. 1: a message; -ETIME: nothing, so the request has failed.
+ */
+static int look_before_expiry(dx_channel *channel, dx_message *ret)
+{
+    struct dxi_calls *calls = &channel->calls;
+    uint64_t id = dxi_requests_first(&calls->ours, DXI_LINE_TIMED)->id;
+    int status = dxi_channel_next(channel, ret);
+
+    if (status == -EAGAIN && calls->looked_for != id) {
+        calls->looked_for = id;
+        status = dxi_channel_fill(channel, SIZE_MAX);
+        if (status >= 0)
+            status = dxi_channel_next(channel, ret);
+    }
+    return status == -EAGAIN ? -ETIME : status;
+}
+
+/* The next message, or a request of ours that is over, or the end. As dx_recv(). */
+static int receive_next(dx_channel *channel, dx_message *ret, struct dxi_patience *patience)
+{
+    struct dxi_calls *calls = &channel->calls;
+    int status = keep_held(channel);
+
+    calls->waited = false;
+    if (status < 0)
+        return status;
+    if (dxi_requests_earliest(&calls->ours) <= (calls->ours.count > 0 ? dxi_os->now_ns() : 0))
+        status = look_before_expiry(channel, ret);
+    else
+        status = dxi_channel_receive(channel, ret, patience);
+    if (status == -ETIME && dxi_calls_expire(channel, ret))
+        return 1;
+    /* First each request of ours that has no answer is told, one with each call. */
+    if ((status == 0 || status == -EPIPE || status == -EPROTO) &&
+        dxi_calls_bereave(channel, status, ret))
+        return 1;
+    return status;
+}
+
 /* As dx_recv(), which has looked for what is quick already. */
 static int deliver(dx_channel *channel, dx_message *ret, struct dxi_patience *patience)
 {
     struct dxi_calls *calls = &channel->calls;
     unsigned handled = 0;
+    int status = -ETIME;
 
-    for (;;) {
-        release(channel);
-        if (dxi_stash_next(&calls->stash, ret) || take_held(channel, ret) ||
-            dxi_calls_expire(channel, ret))
-            return 1;
+    while (status == -ETIME) {
         /* A handler takes its time, and requests may come without end. */
         if (handled > 0 &&
             (patience->timeout_ms == DX_NOW ? handled >= HANDLED_MAX : dxi_patience_over(patience)))
             return dxi_channel_fail(channel, -ETIMEDOUT,
                                     "the peer sent nothing but requests until the deadline");
-        int status = keep_held(channel);
-
-        if (status == 0)
-            status = dxi_channel_receive(channel, ret, patience);
-        else
-            return status;
-        if (status == -ETIME)
+        release(channel);
+        calls->waited = false;
+        status = take_kept(channel, ret) ? 1 : receive_next(channel, ret, patience);
+        if (status != 1)
             continue;
-        if (status == 0 || status == -EPIPE || status == -EPROTO)
-            return end(channel, status, ret);
-        if (status < 0)
-            return status;
-        if (calls->waited) {
-            /* We are in a handler, and a dx_call() further out waits for this one. */
-            status = keep(channel, ret);
-            if (status < 0)
-                return status;
-        } else if (ret->kind == DX_REQUEST && calls->handler != NULL) {
-            handle(channel, ret);
+        if (is_handled(channel, ret)) {
+            status = handle(channel, ret);
             handled++;
+        } else if (calls->waited || (ret->kind == DX_REQUEST && calls->handler != NULL)) {
+            /* It is for a dx_call() further out, or for the handler when there are fewer. */
+            status = keep(channel, ret);
         } else {
             return 1;
         }
+        if (status == 0)
+            status = -ETIME;
     }
+    return status;
+}
+
+/*
+ * Node sends nothing more until it is answered, and what it has answered is open here until that is
+ * noted; the user may take his time.
+ */
+static void answer_node(dx_channel *channel)
+{
+    if (channel->framing == &dxi_framing_node)
+        dxi_channel_flush_now(channel);
 }
 
 int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
@@ -162,24 +234,15 @@ int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
 
     pthread_mutex_lock(&channel->in_lock);
     release(channel);
-    if (calls->stash.first == NULL && !calls->held && calls->ours.count == 0 &&
+    if (calls->stash.size == 0 && !calls->held && calls->ours.count == 0 &&
         dxi_inbox_next_plain(&channel->in, ret)) {
         channel->waits_first = 0;
         status = 1;
     } else {
         status = deliver(channel, ret, &patience);
     }
-    /*
-     * The user may take his time: Node sends nothing more until it is answered, and what it has
-     * answered is open here until that is noted.
-     */
-    bool node_is_due = status == 1 && (channel->in.kind == DXI_KIND_NODE_HANDLE ||
-                                       atomic_load_explicit(&channel->node.answer,
-                                                            memory_order_relaxed) != DXI_NODE_NONE);
-
     pthread_mutex_unlock(&channel->in_lock);
-    if (node_is_due)
-        dxi_channel_flush_now(channel);
+    answer_node(channel);
     return status;
 }
 
@@ -201,23 +264,30 @@ static int await_once(dx_channel *channel, uint64_t id, dx_message *ret,
                       struct dxi_patience *patience)
 {
     struct dxi_calls *calls = &channel->calls;
-    int status = keep_held(channel);
+    bool handling = calls->handler != NULL && calls->handling < DX_HANDLERS_MAX;
 
-    if (status == 0)
+    calls->waited = false;
+    if (!handling || !dxi_stash_first(&calls->stash, DXI_KEEP_REQUEST, ret)) {
+        int status = keep_held(channel);
+
+        if (status < 0)
+            return status;
         status = dxi_channel_receive(channel, ret, patience);
-    else
-        return status;
-    if (status == 0)
-        return dxi_channel_fail(channel, -EPIPE, "the peer ended without an answer");
-    if (status == -EMFILE)
-        return 0; /* the message itself comes next, and says so */
-    if (status < 0)
-        return status;
+        if (status == 0)
+            return dxi_channel_fail(channel, -EPIPE, "the peer ended without an answer");
+        if (status == -EMFILE)
+            return 0; /* the message itself comes next, and says so */
+        if (status < 0)
+            return status;
+    }
     if (calls->waited && ret->id == id)
         return 1;
-    if (ret->kind != DX_REQUEST || calls->handler == NULL)
+    if (!is_handled(channel, ret))
         return keep(channel, ret);
-    handle(channel, ret);
+    int status = handle(channel, ret);
+
+    if (status < 0)
+        return status;
     release(channel);
     if (find_answer(channel, id, ret))
         return 1;
@@ -239,9 +309,24 @@ static int await(dx_channel *channel, uint64_t id, dx_message *ret, struct dxi_p
     return status < 0 ? status : 0;
 }
 
+/* The peer's words as a part of a sentence: no more than fits, and nothing that moves a terminal. */
+static void quote(const dx_message *error, char *ret, size_t size)
+{
+    const unsigned char *text = error->data;
+    size_t length = error->size < size - 1 ? error->size : size - 1;
+
+    /* Not in the middle of a character of UTF-8. */
+    while (length > 0 && length < error->size && (text[length] & 0xC0) == 0x80)
+        length--;
+    for (size_t i = 0; i < length; i++)
+        ret[i] = (char)(text[i] < ' ' || text[i] == 0x7F ? ' ' : text[i]);
+    ret[length] = '\0';
+}
+
 static int call(dx_channel *channel, const dx_message *request, dx_message *ret, int timeout_ms)
 {
     struct dxi_patience patience = {.timeout_ms = timeout_ms};
+    char text[QUOTED_MAX];
     uint64_t id;
     int status = dxi_calls_start(channel, request, true, &patience, &id);
 
@@ -249,14 +334,17 @@ static int call(dx_channel *channel, const dx_message *request, dx_message *ret,
         return status;
     pthread_mutex_lock(&channel->in_lock);
     status = await(channel, id, ret, &patience);
-    if (status < 0)
+    if (status < 0 && status != -ECHILD)
         dxi_calls_abandon(channel, id);
     pthread_mutex_unlock(&channel->in_lock);
-    if (status == 0 && ret->kind == DX_ERROR)
-        return dxi_channel_fail(channel, -EREMOTEIO, "the peer answered with the error %d: %.*s",
-                                ret->code, ret->size < 200 ? (int)ret->size : 200,
-                                (const char *)ret->data);
-    return status;
+    if (status == -ECHILD)
+        return status;
+    answer_node(channel);
+    if (status < 0 || ret->kind != DX_ERROR)
+        return status;
+    quote(ret, text, sizeof(text));
+    return dxi_channel_fail(channel, -EREMOTEIO, "the peer answered with the error %d: %s",
+                            ret->code, text);
 }
 
 int dx_call_message(dx_channel *channel, const dx_message *request, dx_message *ret_reply,

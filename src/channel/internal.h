@@ -135,6 +135,9 @@ void dxi_channel_mourn(dx_channel *channel);
 /* The peer broke the protocol: end it for both directions, and explain. Returns -EPROTO. */
 int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault);
 
+/* The next message that has been taken in, without reading; -EAGAIN if there is none. As below. */
+int dxi_channel_next(dx_channel *channel, dx_message *ret);
+
 /*
  * Receive the next message that means something. 1; 0, -EPROTO or -EPIPE at the end; -ETIMEDOUT;
  * -ETIME, see dxi_patience; -EMFILE or -ENOMEM, and the message comes next.
@@ -161,6 +164,13 @@ void dxi_channel_take_in_anyway(dx_channel *channel);
 /* Bytes that were taken in and not received. */
 size_t dxi_channel_backlog(dx_channel *channel);
 
+/* What became of a flush. */
+enum dxi_flush {
+    DXI_FLUSHED,       /* the kernel has what it had room for */
+    DXI_FLUSH_REFUSED, /* it refused for another reason than a full buffer */
+    DXI_FLUSH_BUSY     /* another thread is sending */
+};
+
 /* wait.c */
 
 /* The caller holds out_lock. 0 when a send may get on; -ETIMEDOUT, -EDEADLK, -EPIPE, -EPROTO. */
@@ -170,7 +180,7 @@ int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience);
  * Send what is pending, without waiting, before a look or a sleep. The caller holds in_lock, which is
  * released meanwhile, because a send may have to take in. True if something came in by that.
  */
-bool dxi_channel_flush_between(dx_channel *channel, bool *ret_refused);
+bool dxi_channel_flush_between(dx_channel *channel, enum dxi_flush *ret);
 
 /* The caller holds in_lock, which is released while it waits. 0, -ETIMEDOUT or -ETIME. */
 int dxi_wait_to_receive(dx_channel *channel, struct dxi_patience *patience);
@@ -196,14 +206,20 @@ int dxi_channel_refused(dx_channel *channel, ssize_t status);
 /* Read what a datagram peer has said before something is sent to it. */
 void dxi_channel_take_in_datagrams(dx_channel *channel);
 
+/*
+ * transmit.c: something is due besides messages: count it, then say that something is pending. Whoever
+ * takes pending back looks at the counts afterwards, all in one order (seq_cst), so none is missed.
+ */
+void dxi_channel_note_due(dx_channel *channel, _Atomic unsigned *count);
+
+/* transmit.c; the caller holds out_lock: send the outbox, without waiting. 0, or the refusal. */
+int dxi_channel_push(dx_channel *channel);
+
 /* An event loop must learn when it is worth trying again. */
 void dxi_channel_note_wanted(dx_channel *channel, int error);
 
-/*
- * transmit.c: send what is pending if nobody else is sending, without waiting. false if the kernel
- * refused it for another reason than a full buffer.
- */
-bool dxi_channel_flush_now(dx_channel *channel);
+/* transmit.c: send what is pending if nobody else is sending, without waiting. */
+enum dxi_flush dxi_channel_flush_now(dx_channel *channel);
 
 /*
  * send.c; the caller holds out_lock: send a message as this kind of frame with this id.

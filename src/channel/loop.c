@@ -49,7 +49,8 @@ static bool owed(const dx_channel *channel)
     bool waiting = dxi_requests_first(&calls->ours, DXI_LINE_TIMED) != NULL ||
                    dxi_requests_first(&calls->ours, DXI_LINE_UNTIMED) != NULL;
 
-    return (calls->stash.first != NULL && dxi_stash_ready(&calls->stash)) || calls->held ||
+    return dxi_stash_has(&calls->stash, DXI_KEEP_MESSAGE) ||
+           dxi_stash_has(&calls->stash, DXI_KEEP_REQUEST) || (calls->held && !calls->held_waited) ||
            (waiting && channel->inbound == DXI_INBOUND_OVER);
 }
 

@@ -12,6 +12,7 @@
  * first takes note of it.
  */
 #include "channel/internal.h"
+#include "channel/parcels.h"
 
 #include "os/os.h"
 
@@ -36,6 +37,10 @@ static void forget(dx_channel *channel)
     node->bytes = NULL;
     node->unanswered = node->again = false;
     node->refusals = 0;
+    /* An event loop that was refused meanwhile is told to try again. */
+    if (node->wanted)
+        atomic_store_explicit(&channel->out_wanted, true, memory_order_relaxed);
+    node->wanted = false;
 }
 
 void dxi_node_close(dx_channel *channel)
@@ -45,40 +50,35 @@ void dxi_node_close(dx_channel *channel)
 
 /* Receiving. */
 
-static void note_due(dx_channel *channel, _Atomic unsigned *count)
+/* An answer, which is noted by whoever passes it first. */
+static void note_answer(dx_channel *channel, uint8_t kind)
 {
-    atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
-    atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
-}
-
-/* An answer, at this place of the conversation, which is noted by whoever passes it first. */
-static void note_answer(dx_channel *channel, uint8_t kind, uint64_t end)
-{
-    struct dxi_node *node = &channel->node;
-
-    if (end <= node->searched)
-        return;
-    atomic_store_explicit(&node->answer, kind == DXI_KIND_NODE_ACK ? DXI_NODE_ACK : DXI_NODE_NACK,
-                          memory_order_relaxed);
-    atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
+    atomic_store_explicit(&channel->node.answer,
+                          kind == DXI_KIND_NODE_ACK ? DXI_NODE_ACK : DXI_NODE_NACK,
+                          memory_order_seq_cst);
+    atomic_store_explicit(&channel->out_pending, true, memory_order_seq_cst);
 }
 
 int dxi_node_sort(dx_channel *channel, dx_message *message)
 {
     struct dxi_inbox *in = &channel->in;
+    struct dxi_node *node = &channel->node;
+    bool searched = in->position <= node->searched;
 
     switch (in->kind) {
     case DXI_KIND_NODE_HANDLE:
         if (message->descriptor_count == 1) {
-            note_due(channel, &channel->node.acks);
+            if (!searched)
+                dxi_channel_note_due(channel, &node->acks);
             return 1;
         }
         /* It did not arrive, or is not welcome: Node sends it again, and gives up at last. */
-        note_due(channel, &channel->node.nacks);
+        dxi_channel_note_due(channel, &node->nacks);
         return 0;
     case DXI_KIND_NODE_ACK:
     case DXI_KIND_NODE_NACK:
-        note_answer(channel, in->kind, in->position);
+        if (!searched)
+            note_answer(channel, in->kind);
         return 0;
     case DXI_KIND_NODE_OTHER:
         return 0;
@@ -87,33 +87,52 @@ int dxi_node_sort(dx_channel *channel, dx_message *message)
     }
 }
 
-/* Search what has come and was not received yet. */
-static void search(dx_channel *channel)
+/* Take note of a frame that lies at this place of the conversation. false: it is left to its receiver. */
+static bool note_frame(dx_channel *channel, uint64_t place, const struct dxi_frame *frame)
+{
+    switch (frame->kind) {
+    case DXI_KIND_NODE_ACK:
+    case DXI_KIND_NODE_NACK:
+        note_answer(channel, frame->kind);
+        return true;
+    case DXI_KIND_NODE_HANDLE:
+        /* The peer waits as we do: both would wait for ever. */
+        if (!dxi_parcels_whole(&channel->in, place))
+            return false;
+        dxi_channel_note_due(channel, &channel->node.acks);
+        return true;
+    default:
+        return true;
+    }
+}
+
+/* Search what has come and was not received yet. 0, or -EPROTO. */
+static int search(dx_channel *channel)
 {
     struct dxi_node *node = &channel->node;
     struct dxi_inbox *in = &channel->in;
     struct dxi_frame frame;
+    int status = 1;
 
     pthread_mutex_lock(&channel->in_lock);
     if (node->searched <= in->position) {
         node->searched = in->position;
         node->ahead = in->decoder;
     }
-    for (;;) {
+    while (status == 1) {
         size_t offset = (size_t)(node->searched - in->position);
         size_t size = dxi_inbox_size(in) - offset;
 
-        if (size < node->ahead.needed || size == 0 ||
-            in->framing->decode(&node->ahead, in->bytes + in->start + offset, size, &frame) != 1)
+        if (size < node->ahead.needed || size == 0)
             break;
-        uint64_t end = node->searched + dxi_frame_total(&frame);
-
+        status = in->framing->decode(&node->ahead, in->bytes + in->start + offset, size, &frame);
+        if (status != 1 || !note_frame(channel, node->searched, &frame))
+            break;
         in->framing->consume(&node->ahead, &frame);
-        if (frame.kind == DXI_KIND_NODE_ACK || frame.kind == DXI_KIND_NODE_NACK)
-            note_answer(channel, frame.kind, end);
-        node->searched = end;
+        node->searched += dxi_frame_total(&frame);
     }
     pthread_mutex_unlock(&channel->in_lock);
+    return status < 0 ? dxi_channel_fail_fault(channel, &node->ahead.fault) : 0;
 }
 
 /* Sending. */
@@ -122,7 +141,7 @@ static void search(dx_channel *channel)
 static void settle(dx_channel *channel)
 {
     struct dxi_node *node = &channel->node;
-    int answer = atomic_exchange_explicit(&node->answer, DXI_NODE_NONE, memory_order_relaxed);
+    int answer = atomic_exchange_explicit(&node->answer, DXI_NODE_NONE, memory_order_seq_cst);
 
     if (!node->unanswered || answer == DXI_NODE_NONE)
         return;
@@ -145,43 +164,78 @@ static int send_again(dx_channel *channel, struct dxi_patience *patience)
 
     if (status == 0)
         status = dxi_channel_transmit(channel, &parting, &node->fd, 1, patience);
-    if (status == -ETIMEDOUT || status == -EDEADLK)
-        node->again = true;
-    else if (status < 0)
+    node->again = status == -ETIMEDOUT || status == -EDEADLK;
+    if (status < 0 && !node->again) {
+        node->given_up = true;
         forget(channel);
+    }
     return status;
+}
+
+/* As many as were asked for, while the outbox is not full: the peer may send without end. */
+static void write_answers(dx_channel *channel, _Atomic unsigned *count, enum dxi_kind kind)
+{
+    struct dxi_letter letter = {.kind = (uint8_t)kind};
+
+    while (atomic_load_explicit(count, memory_order_seq_cst) > 0 &&
+           dxi_outbox_size(&channel->out) < DXI_COALESCE &&
+           dxi_channel_leave(channel, &letter) == 0)
+        atomic_fetch_sub_explicit(count, 1, memory_order_seq_cst);
+}
+
+static void write_all_answers(dx_channel *channel)
+{
+    write_answers(channel, &channel->node.acks, DXI_KIND_NODE_ACK);
+    write_answers(channel, &channel->node.nacks, DXI_KIND_NODE_NACK);
+}
+
+/*
+ * Take in, look for the answer, and answer the peer's handles, which alone may leave now. 1: the
+ * answer has come; 0: not yet, and taking says how to wait; or an error.
+ */
+static int look_for_answer(dx_channel *channel, enum dxi_taking *ret_taking)
+{
+    *ret_taking = dxi_channel_take_in(channel);
+    int status = search(channel);
+
+    if (atomic_load_explicit(&channel->node.answer, memory_order_seq_cst) != DXI_NODE_NONE)
+        return 1;
+    if (status < 0)
+        return status;
+    if (atomic_load_explicit(&channel->broken, memory_order_relaxed))
+        return -EPROTO;
+    if (*ret_taking == DXI_TAKING_OVER)
+        return dxi_channel_fail(channel, -EPIPE, "the peer ended before it had answered a handle");
+    write_all_answers(channel);
+    return dxi_channel_push(channel);
 }
 
 /* Wait for what the peer says next. The caller holds out_lock. */
 static int wait_for_word(dx_channel *channel, struct dxi_patience *patience, unsigned *vain)
 {
-    enum dxi_taking taking = dxi_channel_take_in(channel);
+    enum dxi_taking taking;
     struct pollfd polled[2] = {
         {.fd = channel->read_fd, .events = POLLIN},
         {.fd = channel->peer_pidfd, .events = POLLIN},
     };
     uint64_t deadline = dxi_patience_deadline(patience);
-    uint64_t until = deadline;
+    uint64_t soon = dxi_os->now_ns() + LOOK_AGAIN_NS;
+    int status = look_for_answer(channel, &taking);
 
-    search(channel);
-    if (atomic_load_explicit(&channel->node.answer, memory_order_relaxed) != DXI_NODE_NONE)
-        return 0;
-    if (atomic_load_explicit(&channel->broken, memory_order_relaxed))
-        return -EPROTO;
-    if (taking == DXI_TAKING_OVER)
-        return dxi_channel_fail(channel, -EPIPE, "the peer ended before it had answered a handle");
+    if (status != 0)
+        return status < 0 ? status : 0;
     if (taking == DXI_TAKING_FULL && ++*vain > LOOKS_IN_VAIN)
         return dxi_channel_fail(channel, -EDEADLK,
                                 "%zu bytes wait here to be received, and the answer to a handle "
                                 "behind them",
                                 dxi_channel_backlog(channel));
-    if (taking != DXI_TAKING) {
-        uint64_t soon = dxi_os->now_ns() + LOOK_AGAIN_NS;
-
+    if (taking != DXI_TAKING)
         polled[0].fd = -1;
-        until = soon < deadline ? soon : deadline;
-    }
-    int ready = dxi_os->poll(polled, 2, until);
+    else if (dxi_outbox_size(&channel->out) > 0)
+        polled[0].events |= POLLOUT;
+    /* A receiver in another thread may come by the answer, or by a handle to be answered. */
+    bool look_again = taking != DXI_TAKING || !dxi_os->single_threaded();
+    int ready = dxi_os->poll(polled, 2, look_again && soon < deadline ? soon : deadline);
 
     if (ready < 0)
         return dxi_channel_fail(channel, ready, "cannot wait: %s", dx_error_text(ready));
@@ -207,6 +261,7 @@ static int await(dx_channel *channel, struct dxi_patience *patience)
             node->again ? send_again(channel, patience) : wait_for_word(channel, patience, &vain);
         settle(channel);
     }
+    node->wanted = status == -ETIMEDOUT || status == -EDEADLK;
     if (status == 0 && node->given_up) {
         node->given_up = false;
         return dxi_channel_fail(channel, -EREMOTEIO,
@@ -302,20 +357,9 @@ bool dxi_node_is_due(const dx_channel *channel)
 {
     const struct dxi_node *node = &channel->node;
 
-    return node->again || atomic_load_explicit(&node->acks, memory_order_relaxed) > 0 ||
-           atomic_load_explicit(&node->nacks, memory_order_relaxed) > 0 ||
-           atomic_load_explicit(&node->answer, memory_order_relaxed) != DXI_NODE_NONE;
-}
-
-/* As many as were asked for, while the outbox is not full: the peer may send without end. */
-static void write_answers(dx_channel *channel, _Atomic unsigned *count, enum dxi_kind kind)
-{
-    struct dxi_letter letter = {.kind = (uint8_t)kind};
-
-    while (atomic_load_explicit(count, memory_order_relaxed) > 0 &&
-           dxi_outbox_size(&channel->out) < DXI_COALESCE &&
-           dxi_channel_leave(channel, &letter) == 0)
-        atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
+    return node->again || atomic_load_explicit(&node->acks, memory_order_seq_cst) > 0 ||
+           atomic_load_explicit(&node->nacks, memory_order_seq_cst) > 0 ||
+           atomic_load_explicit(&node->answer, memory_order_seq_cst) != DXI_NODE_NONE;
 }
 
 void dxi_node_write_due(dx_channel *channel)
@@ -330,8 +374,7 @@ void dxi_node_write_due(dx_channel *channel)
         forget(channel);
         return;
     }
-    write_answers(channel, &node->acks, DXI_KIND_NODE_ACK);
-    write_answers(channel, &node->nacks, DXI_KIND_NODE_NACK);
+    write_all_answers(channel);
     if (node->again)
         (void)send_again(channel, &none);
 }

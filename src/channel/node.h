@@ -23,6 +23,7 @@ struct dxi_node {
     bool unanswered;
     bool again; /* it was refused, and is to be sent again now */
     unsigned refusals;
+    bool wanted;   /* a send was refused because of it */
     bool given_up; /* it was refused for the last time, and nobody was told yet */
     struct dxi_letter letter;
     void *bytes;

@@ -137,11 +137,11 @@ static void open_calls(dx_channel *channel, const dx_channel_options *options)
     channel->request_limit =
         options->request_limit > 0 ? options->request_limit : (unsigned)DXI_REQUEST_LIMIT_DEFAULT;
     calls->ours.limit = channel->request_limit;
-    calls->theirs.limit = channel->request_limit;
+    calls->their_limit = channel->request_limit;
     /* A peer that has not seen our limit yet may open so many. */
-    if (calls->theirs.limit < DXI_REQUESTS_UNGREETED)
-        calls->theirs.limit = DXI_REQUESTS_UNGREETED;
-    dxi_stash_open(&calls->stash);
+    if (calls->their_limit < DXI_REQUESTS_UNGREETED)
+        calls->their_limit = DXI_REQUESTS_UNGREETED;
+    calls->theirs.limit = calls->their_limit + 1;
     channel->in.requests = &calls->theirs;
 }
 

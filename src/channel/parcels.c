@@ -174,3 +174,15 @@ int dxi_parcels_refuse(struct dxi_inbox *in)
         open_parcel(in, false);
     return 0;
 }
+
+bool dxi_parcels_whole(const struct dxi_inbox *in, uint64_t place)
+{
+    for (size_t i = 0; i < in->parcel_count; i++) {
+        const struct dxi_parcel *parcel =
+            &in->parcels[(in->parcel_first + i) % in->parcel_capacity];
+
+        if (parcel->start <= place && place < parcel->end)
+            return parcel->count == 1 && !parcel->lost;
+    }
+    return false;
+}

@@ -26,6 +26,9 @@ int dxi_parcels_bind(struct dxi_inbox *in, const struct dxi_frame *frame);
 /* The frame at the inbox's position may have none: close what came with it. Returns 0. */
 int dxi_parcels_refuse(struct dxi_inbox *in);
 
+/* Whether the frame that begins at this place has come with one descriptor, and none was lost. */
+bool dxi_parcels_whole(const struct dxi_inbox *in, uint64_t place);
+
 /* Whether descriptors came with bytes that are consumed already; says so in the decoder's fault. */
 bool dxi_parcels_stale(struct dxi_inbox *in);
 

@@ -299,7 +299,7 @@ static int last_word(dx_channel *channel, int result)
 }
 
 /* The next message of the inbox, or what there is to say instead. -EAGAIN: more must come first. */
-static int next(dx_channel *channel, dx_message *ret)
+int dxi_channel_next(dx_channel *channel, dx_message *ret)
 {
     struct dxi_inbox *in = &channel->in;
 
@@ -363,10 +363,10 @@ static int look(dx_channel *channel, struct dxi_patience *patience)
         spin->skip--;
         return 0;
     }
-    bool refused;
+    enum dxi_flush flushed;
 
     /* What the peer may be waiting for must be on its way. */
-    if (dxi_channel_flush_between(channel, &refused))
+    if (dxi_channel_flush_between(channel, &flushed))
         return 1;
     int filled = dxi_channel_fill(channel, SIZE_MAX);
 
@@ -404,7 +404,7 @@ int dxi_channel_receive(dx_channel *channel, dx_message *ret, struct dxi_patienc
     bool read_now = channel->waits_first == 0 ||
                     atomic_load_explicit(&channel->peer_dead, memory_order_relaxed);
     unsigned reads = 0;
-    int status = next(channel, ret);
+    int status = dxi_channel_next(channel, ret);
 
     while (status == -EAGAIN) {
         int filled = read_now ? dxi_channel_fill(channel, SIZE_MAX) : 0;
@@ -421,11 +421,15 @@ int dxi_channel_receive(dx_channel *channel, dx_message *ret, struct dxi_patienc
                 return status;
         }
         read_now = true;
-        status = next(channel, ret);
+        status = dxi_channel_next(channel, ret);
         /* A message that comes without end and without pause must not keep us past the deadline. */
-        if (status == -EAGAIN && ++reads > READS_UNTIMED && dxi_patience_over(patience))
+        if (status != -EAGAIN || ++reads <= READS_UNTIMED)
+            continue;
+        if (dxi_patience_over(patience))
             return dxi_channel_fail(channel, -ETIMEDOUT,
                                     "the peer has not finished a message until the deadline");
+        if (patience->for_calls && dxi_requests_earliest(&channel->calls.ours) <= dxi_os->now_ns())
+            return -ETIME;
     }
     return status;
 }

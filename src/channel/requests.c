@@ -17,13 +17,10 @@ void dxi_requests_close(struct dxi_requests *requests)
     dxi_os->release(requests->index);
 }
 
-/*
- * Where the id stands in the index, or where it would. The peer chooses its ids: it must not be able
- * to choose them for one place, so the address that it cannot know is mixed in.
- */
+/* Where the id stands in the index, or where it would. */
 static uint32_t locate(const struct dxi_requests *requests, uint64_t id)
 {
-    uint64_t mixed = (id ^ (uintptr_t)requests) * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t mixed = (id ^ requests->seed) * UINT64_C(0x9E3779B97F4A7C15);
 
     mixed = (mixed ^ mixed >> 32) * UINT64_C(0x9E3779B97F4A7C15);
     uint32_t at = (uint32_t)(mixed >> 32) & requests->mask;
@@ -54,6 +51,9 @@ static int grow(struct dxi_requests *requests)
         return -ENOMEM;
     }
     memset(index, 0, slots * sizeof(*index));
+    /* Drawn late: a forked child knows all that its parent knew before. */
+    if (requests->capacity == 0)
+        requests->seed = dxi_os->now_ns() * UINT64_C(0xD6E8FEB86659FD93) ^ (uintptr_t)places;
     dxi_os->release(requests->index);
     requests->places = places;
     requests->index = index;

@@ -26,6 +26,7 @@ struct dxi_request {
     uint64_t deadline_ns;
     uint32_t next, previous; /* in its line, or among the free places; a place and 1, or 0 */
     uint8_t line;
+    int code;    /* theirs, in DXI_LINE_DUE: the error with which it is to be answered */
     bool waited; /* its answer is for the dx_call() that made it */
 };
 
@@ -33,6 +34,7 @@ struct dxi_requests {
     struct dxi_request *places;
     uint32_t *index; /* by hash of the id: a place and 1, or 0; twice as long as places, at least */
     uint32_t capacity, mask;
+    uint64_t seed; /* of the hash: the peer chooses ids, and must not choose them for one place */
     uint32_t limit;
     uint32_t count;
     uint32_t free;

@@ -12,15 +12,10 @@
 struct dxi_kept {
     struct dxi_kept *next;
     dx_message message;
-    bool waited;
+    uint64_t number;   /* rises with each that is kept */
     size_t size;       /* of this struct with what lies behind it */
     int descriptors[]; /* then the bytes */
 };
-
-void dxi_stash_open(struct dxi_stash *stash)
-{
-    *stash = (struct dxi_stash){.last = &stash->first};
-}
 
 static void close_descriptors(const dx_message *message)
 {
@@ -46,15 +41,17 @@ void dxi_stash_release(struct dxi_stash *stash)
 void dxi_stash_close(struct dxi_stash *stash)
 {
     dxi_stash_release(stash);
-    while (stash->first != NULL) {
-        struct dxi_kept *kept = stash->first;
+    for (int i = 0; i < DXI_KEEPINGS; i++) {
+        while (stash->queues[i].first != NULL) {
+            struct dxi_kept *kept = stash->queues[i].first;
 
-        stash->first = kept->next;
-        discard(kept);
+            stash->queues[i].first = kept->next;
+            discard(kept);
+        }
     }
 }
 
-int dxi_stash_keep(struct dxi_stash *stash, const dx_message *message, bool waited)
+int dxi_stash_keep(struct dxi_stash *stash, const dx_message *message, enum dxi_keeping keeping)
 {
     size_t descriptors = message->descriptor_count * sizeof(int);
     size_t size = sizeof(struct dxi_kept) + descriptors + message->size;
@@ -68,27 +65,25 @@ int dxi_stash_keep(struct dxi_stash *stash, const dx_message *message, bool wait
     kept->message = *message;
     kept->message.data = bytes;
     kept->message.descriptors = kept->descriptors;
-    kept->waited = waited;
+    kept->number = stash->kept++;
     kept->size = size;
     if (descriptors > 0)
         memcpy(kept->descriptors, message->descriptors, descriptors);
     if (message->size > 0)
         memcpy(bytes, message->data, message->size);
-    *stash->last = kept;
-    stash->last = &kept->next;
+    if (stash->queues[keeping].first == NULL)
+        stash->queues[keeping].first = kept;
+    else
+        stash->queues[keeping].last->next = kept;
+    stash->queues[keeping].last = kept;
     stash->size += size;
     stash->descriptor_count += message->descriptor_count;
     return 0;
 }
 
-/* Take out what *link points at, and lend it. */
-static void lend(struct dxi_stash *stash, struct dxi_kept **link, dx_message *ret)
+/* Lend what has been taken out of its queue. */
+static void lend(struct dxi_stash *stash, struct dxi_kept *kept, dx_message *ret)
 {
-    struct dxi_kept *kept = *link;
-
-    *link = kept->next;
-    if (kept->next == NULL)
-        stash->last = link;
     stash->size -= kept->size;
     stash->descriptor_count -= kept->message.descriptor_count;
     dxi_stash_release(stash);
@@ -96,32 +91,44 @@ static void lend(struct dxi_stash *stash, struct dxi_kept **link, dx_message *re
     *ret = kept->message;
 }
 
+bool dxi_stash_first(struct dxi_stash *stash, enum dxi_keeping keeping, dx_message *ret)
+{
+    struct dxi_kept *kept = stash->queues[keeping].first;
+
+    if (kept == NULL)
+        return false;
+    stash->queues[keeping].first = kept->next;
+    lend(stash, kept, ret);
+    return true;
+}
+
 bool dxi_stash_next(struct dxi_stash *stash, dx_message *ret)
 {
-    for (struct dxi_kept **link = &stash->first; *link != NULL; link = &(*link)->next) {
-        if (!(*link)->waited) {
-            lend(stash, link, ret);
-            return true;
-        }
-    }
-    return false;
+    const struct dxi_kept *message = stash->queues[DXI_KEEP_MESSAGE].first;
+    const struct dxi_kept *request = stash->queues[DXI_KEEP_REQUEST].first;
+    bool message_first = message != NULL && (request == NULL || message->number < request->number);
+
+    return dxi_stash_first(stash, message_first ? DXI_KEEP_MESSAGE : DXI_KEEP_REQUEST, ret);
 }
 
+/* There are no more than calls under way, one inside the other. */
 bool dxi_stash_answer(struct dxi_stash *stash, uint64_t id, dx_message *ret)
 {
-    for (struct dxi_kept **link = &stash->first; *link != NULL; link = &(*link)->next) {
-        if ((*link)->waited && (*link)->message.id == id) {
-            lend(stash, link, ret);
-            return true;
-        }
-    }
-    return false;
-}
+    struct dxi_kept *before = NULL;
+    struct dxi_kept *kept = stash->queues[DXI_KEEP_ANSWER].first;
 
-bool dxi_stash_ready(const struct dxi_stash *stash)
-{
-    for (const struct dxi_kept *kept = stash->first; kept != NULL; kept = kept->next)
-        if (!kept->waited)
-            return true;
-    return false;
+    while (kept != NULL && kept->message.id != id) {
+        before = kept;
+        kept = kept->next;
+    }
+    if (kept == NULL)
+        return false;
+    if (before == NULL)
+        stash->queues[DXI_KEEP_ANSWER].first = kept->next;
+    else
+        before->next = kept->next;
+    if (stash->queues[DXI_KEEP_ANSWER].last == kept)
+        stash->queues[DXI_KEEP_ANSWER].last = before;
+    lend(stash, kept, ret);
+    return true;
 }

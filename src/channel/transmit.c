@@ -23,6 +23,12 @@ enum {
     RECEIVER_LOOK_NS = 100 * 1000,
 };
 
+void dxi_channel_note_due(dx_channel *channel, _Atomic unsigned *count)
+{
+    atomic_fetch_add_explicit(count, 1, memory_order_seq_cst);
+    atomic_store_explicit(&channel->out_pending, true, memory_order_seq_cst);
+}
+
 /* What the channel itself has to say, between two messages. */
 static void write_due(dx_channel *channel)
 {
@@ -35,10 +41,11 @@ static void note_pending(dx_channel *channel)
 {
     if (channel->out.capacity > 0 && dxi_outbox_size(&channel->out) == 0)
         dxi_outbox_rest(&channel->out);
-    bool pending = dxi_outbox_size(&channel->out) > 0 || dxi_node_is_due(channel) ||
-                   atomic_load_explicit(&channel->calls.due, memory_order_relaxed) > 0;
-
-    atomic_store_explicit(&channel->out_pending, pending, memory_order_relaxed);
+    /* In this order, see dxi_channel_note_due(). */
+    atomic_store_explicit(&channel->out_pending, false, memory_order_seq_cst);
+    if (dxi_outbox_size(&channel->out) > 0 || dxi_node_is_due(channel) ||
+        atomic_load_explicit(&channel->calls.due, memory_order_seq_cst) > 0)
+        atomic_store_explicit(&channel->out_pending, true, memory_order_seq_cst);
 }
 
 /* An event loop must learn when it is worth trying again. */
@@ -243,25 +250,29 @@ int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const
     return error;
 }
 
-bool dxi_channel_flush_now(dx_channel *channel)
+int dxi_channel_push(dx_channel *channel)
 {
-    int error = 0;
-
-    if (!atomic_load_explicit(&channel->out_pending, memory_order_relaxed) ||
-        pthread_mutex_trylock(&channel->out_lock) != 0)
-        return true;
-    if (atomic_load_explicit(&channel->peer_dead, memory_order_relaxed))
-        abandon(channel, -EPIPE);
-    write_due(channel);
     while (dxi_outbox_size(&channel->out) > 0) {
         ssize_t sent = send_once(channel, NULL, NULL, 0);
 
-        if (sent <= 0) {
-            error = dxi_channel_refused(channel, sent);
-            break;
-        }
+        if (sent <= 0)
+            return dxi_channel_refused(channel, sent);
     }
+    return 0;
+}
+
+enum dxi_flush dxi_channel_flush_now(dx_channel *channel)
+{
+    if (!atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
+        return DXI_FLUSHED;
+    if (pthread_mutex_trylock(&channel->out_lock) != 0)
+        return DXI_FLUSH_BUSY;
+    if (atomic_load_explicit(&channel->peer_dead, memory_order_relaxed))
+        abandon(channel, -EPIPE);
+    write_due(channel);
+    int error = dxi_channel_push(channel);
+
     note_pending(channel);
     pthread_mutex_unlock(&channel->out_lock);
-    return error == 0;
+    return error == 0 ? DXI_FLUSHED : DXI_FLUSH_REFUSED;
 }

@@ -134,15 +134,15 @@ int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
     }
 }
 
-bool dxi_channel_flush_between(dx_channel *channel, bool *ret_refused)
+bool dxi_channel_flush_between(dx_channel *channel, enum dxi_flush *ret)
 {
     uint64_t before = channel->in.position + dxi_inbox_size(&channel->in);
 
-    *ret_refused = false;
+    *ret = DXI_FLUSHED;
     if (!atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
         return false;
     pthread_mutex_unlock(&channel->in_lock);
-    *ret_refused = !dxi_channel_flush_now(channel);
+    *ret = dxi_channel_flush_now(channel);
     pthread_mutex_lock(&channel->in_lock);
     return channel->inbound != DXI_INBOUND_OPEN ||
            channel->in.position + dxi_inbox_size(&channel->in) != before;
@@ -155,7 +155,7 @@ static uint64_t calls_end(const dx_channel *channel, const struct dxi_patience *
 }
 
 /* One sleep. 1: something happened that a read will tell; 0: look again; or an error. */
-static int sleep_once(dx_channel *channel, struct dxi_patience *patience, bool refused)
+static int sleep_once(dx_channel *channel, struct dxi_patience *patience, enum dxi_flush flushed)
 {
     bool pending = atomic_load_explicit(&channel->out_pending, memory_order_relaxed);
     uint64_t deadline = dxi_patience_deadline(patience);
@@ -166,9 +166,10 @@ static int sleep_once(dx_channel *channel, struct dxi_patience *patience, bool r
     if (!dxi_os->single_threaded())
         until = earlier(until, dxi_deadline(LOOK_UP_MS));
     /* The kernel calls the socket ready all the same; only time helps. */
-    if (refused)
+    if (flushed == DXI_FLUSH_REFUSED)
         until = earlier(until, dxi_deadline(REFUSED_MS));
-    watch_begin(&watch, channel, true, pending && !refused);
+    /* Who is sending in another thread sends what is pending, or leaves it to our next look. */
+    watch_begin(&watch, channel, true, pending && flushed == DXI_FLUSHED);
 
     channel->receiver_waits = true;
     pthread_mutex_unlock(&channel->in_lock);
@@ -197,15 +198,15 @@ int dxi_wait_to_receive(dx_channel *channel, struct dxi_patience *patience)
     int status = 0;
 
     while (status == 0) {
-        bool refused;
+        enum dxi_flush flushed;
 
-        if (dxi_channel_flush_between(channel, &refused))
+        if (dxi_channel_flush_between(channel, &flushed))
             return 0;
         /* Of a datagram peer only the sender learns that it is no more; the socket stays silent. */
         if (channel->type == SOCK_DGRAM &&
             atomic_load_explicit(&channel->peer_dead, memory_order_relaxed))
             return 0;
-        status = sleep_once(channel, patience, refused);
+        status = sleep_once(channel, patience, flushed);
     }
     return status < 0 ? status : 0;
 }

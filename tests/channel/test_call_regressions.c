@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults of calls and of Node's descriptors that were found by reading, each with what showed it.
+ */
+#include "callers.h"
+#include "stranger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static int refuse(dx_channel *channel, const dx_message *request, void *context)
+{
+    (void)channel;
+    (void)request;
+    (void)context;
+    return -EACCES;
+}
+
+static int count(dx_channel *channel, const dx_message *request, void *context)
+{
+    ++*(unsigned *)context;
+    return dx_reply(channel, request->id, NULL, 0, DX_NOW);
+}
+
+static void ask_as(struct stranger *stranger, uint64_t id)
+{
+    struct header header = {.kind = DXI_KIND_REQUEST, .id = id};
+
+    ck_assert_int_eq(say_frame(stranger, &header, NULL, 0, NULL, 0), 0);
+}
+
+/* A peer that asks without end and reads nothing costs no more than its open requests. */
+START_TEST(test_refusals_that_nobody_reads_are_bounded)
+{
+    struct stranger stranger = meet_greeted(DX_STREAM, NULL);
+    dx_message message;
+    int status = -ETIMEDOUT;
+
+    expect_silence(stranger.channel);
+    ck_assert_int_eq(dx_channel_on_request(stranger.channel, refuse, NULL), 0);
+    for (uint64_t id = 1; id <= 60000 && status == -ETIMEDOUT; id++) {
+        ask_as(&stranger, id);
+        if (id % 64 == 0)
+            status = dx_recv(stranger.channel, &message, DX_NOW);
+    }
+    ck_assert_uint_lt(dxi_outbox_size(&stranger.channel->out), 256 * KIB);
+    part(&stranger);
+}
+END_TEST
+
+/* The answer may bring the next request before dx_reply() has returned. */
+struct answerer {
+    dx_channel *channel;
+    _Atomic uint64_t ids[64];
+    _Atomic bool over;
+};
+
+static void *answer_all(void *context)
+{
+    struct answerer *answerer = context;
+
+    for (unsigned i = 0; !answerer->over; i++) {
+        uint64_t id;
+
+        while ((id = atomic_exchange(&answerer->ids[i % 64], 0)) == 0)
+            if (answerer->over)
+                return NULL;
+        ck_assert_int_eq(dx_reply(answerer->channel, id, "!", 1, PATIENCE_MS), 0);
+    }
+    return NULL;
+}
+
+static int ask_at_the_limit(int fd, void *context)
+{
+    dx_channel_options options = {.request_limit = 16};
+    dx_channel *channel = child_channel(fd, &options);
+    dx_message message;
+    unsigned open = 0;
+
+    for (unsigned i = 0; i < *(unsigned *)context; i++) {
+        for (; open < 16; open++)
+            harness_child_assert(dx_call_start(channel, "?", 1, NULL, PATIENCE_MS) == 0);
+        harness_child_assert(dx_recv(channel, &message, PATIENCE_MS) == 1);
+        harness_child_assert(message.kind == DX_REPLY);
+        open--;
+    }
+    dx_channel_close(channel);
+    return 0;
+}
+
+START_TEST(test_an_answer_makes_room_for_the_next_request)
+{
+    dx_channel_options options = {.request_limit = 16};
+    unsigned rounds = 20000 / (unsigned)slowness();
+    struct answerer answerer = {0};
+    struct child child;
+    dx_message message;
+    pthread_t thread;
+    int status;
+
+    start_child(&child, DX_STREAM, ask_at_the_limit, &rounds);
+    answerer.channel = channel_to_child(&child, &options);
+    ck_assert_int_eq(pthread_create(&thread, NULL, answer_all, &answerer), 0);
+    unsigned i = 0;
+
+    while ((status = dx_recv(answerer.channel, &message, PATIENCE_MS)) == 1 && i < rounds)
+        answerer.ids[i++ % 64] = message.id;
+    answerer.over = true;
+    pthread_join(thread, NULL);
+    ck_assert_msg(status != -EPROTO, "after %u: %s", i, dx_channel_explain(answerer.channel));
+    dx_channel_close(answerer.channel);
+    kill_child(&child);
+}
+END_TEST
+
+/* What the handler refuses is not waited for where another thread sends. */
+static void *send_large(void *context)
+{
+    size_t size = 8 * MIB;
+
+    (void)dx_send(context, pattern(size), size, 2000);
+    return NULL;
+}
+
+START_TEST(test_a_refusal_does_not_wait_for_a_sender)
+{
+    struct stranger stranger = meet_greeted(DX_STREAM, NULL);
+    dx_message message;
+    pthread_t thread;
+
+    expect_silence(stranger.channel);
+    ck_assert_int_eq(dx_channel_on_request(stranger.channel, refuse, NULL), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, send_large, stranger.channel), 0);
+    sleep_ms(200);
+    ask_as(&stranger, 1);
+    uint64_t begun = now_ms();
+
+    ck_assert_int_eq(dx_recv(stranger.channel, &message, 100), -ETIMEDOUT);
+    ck_assert_uint_lt(now_ms() - begun, 1000);
+    pthread_join(thread, NULL);
+    part(&stranger);
+}
+END_TEST
+
+/* A request that a dx_call() kept goes to the handler that was set since. */
+START_TEST(test_a_kept_request_goes_to_the_handler)
+{
+    struct stranger stranger = meet_greeted(DX_STREAM, NULL);
+    struct header reply = {.kind = DXI_KIND_REPLY, .id = 1};
+    dx_message message;
+    unsigned called = 0;
+
+    ask_as(&stranger, 1);
+    ck_assert_int_eq(say_frame(&stranger, &reply, NULL, 0, NULL, 0), 0);
+    ck_assert_int_eq(dx_call(stranger.channel, "?", 1, &message, PATIENCE_MS), 0);
+    ck_assert_int_eq(dx_channel_on_request(stranger.channel, count, &called), 0);
+    ck_assert_int_eq(dx_recv(stranger.channel, &message, DX_NOW), -ETIMEDOUT);
+    ck_assert_uint_eq(called, 1);
+    part(&stranger);
+}
+END_TEST
+
+#define ACK "{\"cmd\":\"NODE_HANDLE_ACK\"}\n"
+#define HANDLE "{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Socket\",\"msg\":1}\n"
+
+static dx_channel *meet_node(int *ret_fd)
+{
+    dx_channel_options options = {.framing = DX_FRAMING_NODE, .descriptor_limit = 1};
+
+    return open_with_raw_peer(DX_STREAM, &options, ret_fd);
+}
+
+/* Hand over a handle to Node, or have Node do it. */
+static void pass_handle(dx_channel *channel, int node)
+{
+    struct iovec part = {HANDLE, strlen(HANDLE)};
+    int ends[2];
+
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    dx_message message = with_descriptors("1", 1, &ends[0], 1);
+
+    if (channel != NULL)
+        ck_assert_int_eq(dx_send_message(channel, &message, DX_NOW), 0);
+    else
+        ck_assert_int_gt(dxi_os->send(node, &part, 1, ends, 1), 0);
+    if (channel == NULL)
+        close(ends[0]);
+    close(ends[1]);
+}
+
+START_TEST(test_a_handle_that_answers_a_call_is_acknowledged_at_once)
+{
+    char heard[128];
+    dx_message message;
+    int node;
+    dx_channel *channel = meet_node(&node);
+
+    pass_handle(NULL, node);
+    ck_assert_int_eq(dx_call(channel, "2", 1, &message, PATIENCE_MS), 0);
+    ssize_t size = recv(node, heard, sizeof(heard), MSG_DONTWAIT);
+
+    ck_assert_int_eq(size, 2 + (ssize_t)strlen(ACK));
+    close(node);
+    dx_channel_close(channel);
+}
+END_TEST
+
+/* Who was refused for want of an ACK is told when it has come. */
+START_TEST(test_an_event_loop_learns_of_the_answer_to_a_handle)
+{
+    int node;
+    dx_channel *channel = meet_node(&node);
+
+    pass_handle(channel, node);
+    ck_assert_int_eq(dx_send(channel, "2", 1, DX_NOW), -ETIMEDOUT);
+    ck_assert_int_eq(dx_channel_events(channel), POLLIN);
+    ck_assert_int_eq(send(node, ACK, strlen(ACK), 0), (ssize_t)strlen(ACK));
+    dx_channel_process(channel);
+    expect_silence(channel);
+    ck_assert_int_eq(dx_channel_events(channel), POLLIN | POLLOUT);
+    close(node);
+    dx_channel_close(channel);
+}
+END_TEST
+
+static void *receive_for_a_while(void *context)
+{
+    dx_message message;
+
+    while (dx_recv(context, &message, 700) == 1)
+        continue;
+    return NULL;
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* A sender waits for an ACK, and a receiver in another thread has one to send: neither spins. */
+START_TEST(test_a_receiver_sleeps_while_a_sender_waits_for_an_answer)
+{
+    pthread_t thread;
+    int node;
+    dx_channel *channel = meet_node(&node);
+
+    pass_handle(channel, node);
+    pass_handle(NULL, node);
+    double begun = cpu_seconds();
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, receive_for_a_while, channel), 0);
+    ck_assert_int_eq(dx_send(channel, "2", 1, 1000), -ETIMEDOUT);
+    pthread_join(thread, NULL);
+    pass_handle(NULL, node);
+    ck_assert_int_eq(pthread_create(&thread, NULL, receive_for_a_while, channel), 0);
+    ck_assert_int_eq(dx_send(channel, "2", 1, 1000), -ETIMEDOUT);
+    pthread_join(thread, NULL);
+    ck_assert_msg(cpu_seconds() - begun < 0.3, "%.2f s", cpu_seconds() - begun);
+    close(node);
+    dx_channel_close(channel);
+}
+END_TEST
+
+HARNESS_MAIN("call regressions", TEST(test_refusals_that_nobody_reads_are_bounded),
+             TEST(test_an_answer_makes_room_for_the_next_request),
+             TEST(test_a_refusal_does_not_wait_for_a_sender),
+             TEST(test_a_kept_request_goes_to_the_handler),
+             TEST(test_a_handle_that_answers_a_call_is_acknowledged_at_once),
+             TEST(test_an_event_loop_learns_of_the_answer_to_a_handle),
+             TEST(test_a_receiver_sleeps_while_a_sender_waits_for_an_answer))
