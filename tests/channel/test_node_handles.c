@@ -262,13 +262,13 @@ END_TEST
 
 START_TEST(test_a_handle_without_room_is_asked_for_again)
 {
+    if (harness_valgrind())
+        HARNESS_SKIP("valgrind has descriptors of its own beyond the limit");
     struct node node = meet_node(1);
     int note = make_note(7);
     struct rlimit before, none;
     dx_message message;
 
-    if (harness_valgrind())
-        HARNESS_SKIP("valgrind has descriptors of its own beyond the limit");
     say_line(&node, HANDLE("net.Socket", "1"), note);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
     none = (struct rlimit){(rlim_t)note + 1, before.rlim_max};
