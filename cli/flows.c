@@ -32,21 +32,24 @@ static bool must_wait(int result)
  * Let go of one of our standard descriptors, so that whoever is at its other end notices. Its
  * number stays taken.
  */
-static void let_go(int number)
+static int let_go(int number)
 {
     int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int result = -1;
 
     if (fd < 0)
-        return;
-    dup2(fd, number);
+        return result;
+    result = dup3(fd, number, O_CLOEXEC);
     close(fd);
+    return result;
 }
 
 void relay_stop_input(relay *self)
 {
     self->input_over = self->input_gone = true;
     self->blocked = false;
-    let_go(STDIN_FILENO);
+    self->input_over_from = self->silent_from = console_now_ms(); /* it owes its end from now on */
+    (void)let_go(STDIN_FILENO);
 }
 
 /* What a send, a flush or an end on the channel answered, if it is neither success nor patience. */
@@ -131,7 +134,7 @@ void relay_send(relay *self)
         result = dx_channel_end(self->channel, DX_NOW);
         if (result == 0) {
             self->input_over = self->input_gone = true;
-            self->silent_from = console_now_ms();
+            self->input_over_from = self->silent_from = console_now_ms();
             trace_end(self->trace, TRACE_TO_CHILD);
         }
     }
@@ -147,11 +150,24 @@ void relay_read(relay *self)
     self->input_gone = self->input_gone || self->input.at_end;
     if (result == 0)
         return;
-    if (result == -EMSGSIZE)
-        complain("a line of standard input is longer than %zu bytes", self->input.limit);
-    else
+    if (result == -EMSGSIZE || result == -ENOMEM) {
+        if (result == -EMSGSIZE)
+            complain("a line of standard input is longer than %zu bytes", self->input.limit);
+        else
+            complain("out of memory");
+        relay_give_up(self, STATUS_FAILURE);
+        return;
+    }
+    /*
+     * The child may not care for its input, so this ends nothing else. nohup(1) makes standard input
+     * unreadable in place of a terminal, and a client that was killed may reset a socket: both are
+     * the end and nothing more.
+     */
+    if (result != -EBADF && result != -ECONNRESET) {
         complain("cannot read standard input: %s", strerror(-result));
-    relay_give_up(self, STATUS_FAILURE);
+        self->status = STATUS_FAILURE;
+    }
+    self->input.at_end = self->input_gone = true;
 }
 
 /* Keep what was received, with the end of a line if our side speaks lines. */
@@ -230,6 +246,9 @@ void relay_receive(relay *self)
     trace_end(self->trace, TRACE_FROM_CHILD);
     if (result == 0)
         return;
+    /* One that was stopped in the middle of a message is not misunderstood. */
+    if (self->stopping && result == -EPIPE)
+        return;
     complain("cannot understand '%s': %s", relay_name(self),
              result == -ENOMEM ? "out of memory" : dx_channel_explain(self->channel));
     /* A child that died in mid-message has a status of its own to tell. */
@@ -247,8 +266,8 @@ static void stop_hearing(relay *self)
 
     if (fd >= 0 && fd == dx_channel_write_fd(self->channel))
         shutdown(fd, SHUT_RD);
-    else if (fd >= 0)
-        let_go(fd);
+    else if (fd >= 0 && let_go(fd) < 0)
+        relay_give_up(self, STATUS_SIGNAL + SIGPIPE); /* else it would be blocked for ever */
     self->replies_over = true;
     self->replies_start = self->replies_end = 0;
 }
@@ -292,5 +311,5 @@ void relay_close_output(relay *self)
     if (self->output_closed || self->output_gone)
         return;
     self->output_closed = true;
-    let_go(STDOUT_FILENO);
+    (void)let_go(STDOUT_FILENO);
 }

@@ -28,9 +28,11 @@ struct relay {
     bool raw;
 
     line_reader input;
+    bool input_is_terminal;
     bool input_over; /* nothing more is sent: its end was passed on, or the child takes nothing */
-    bool input_gone; /* nobody writes to standard input any more */
-    bool blocked;    /* what was read, or the end, waits for room in the channel */
+    int64_t input_over_from; /* since when */
+    bool input_gone;         /* nobody writes to standard input any more */
+    bool blocked;            /* what was read, or the end, waits for room in the channel */
 
     char *replies; /* what was received and not yet written */
     size_t replies_capacity;

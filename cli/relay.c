@@ -70,7 +70,25 @@ static void deadline_passed(relay *self)
     relay_give_up(self, STATUS_DEADLINE);
 }
 
+/*
+ * Who reads the terminal in the background is stopped for it, see SIGTTIN, even when the child does
+ * not care for its input. Nothing tells of a return to the foreground, so it is looked at again.
+ */
+static bool in_background(const relay *self)
+{
+    pid_t group = self->input_is_terminal ? tcgetpgrp(STDIN_FILENO) : -1;
+
+    return group > 0 && group != getpgrp();
+}
+
+enum { BACKGROUND_MS = 200 };
+
 enum { INTERRUPT, INPUT, OUTPUT, READ, WRITE, CHILD, TRACE, COUNT };
+
+static int sooner(int timeout_ms, int other_ms)
+{
+    return other_ms >= 0 && (timeout_ms < 0 || other_ms < timeout_ms) ? other_ms : timeout_ms;
+}
 
 /* What to wait for. A descriptor that told its end must leave: poll(2) would tell it for ever. */
 static int fill_poll_set(relay *self, struct pollfd fds[COUNT])
@@ -79,8 +97,11 @@ static int fill_poll_set(relay *self, struct pollfd fds[COUNT])
     bool wants_input = !self->input_over && !self->blocked;
     int events = dx_channel_events(self->channel);
     int write_fd = dx_channel_write_fd(self->channel);
+    bool waits_for_terminal = wants_input && in_background(self);
+    int timeout_ms = waits_for_terminal ? BACKGROUND_MS : DX_FOREVER;
     int i;
 
+    wants_input = wants_input && !waits_for_terminal;
     events = events < 0 ? 0 : events;
     if (!wants_replies)
         events &= ~POLLIN;
@@ -102,12 +123,7 @@ static int fill_poll_set(relay *self, struct pollfd fds[COUNT])
     if (!self->child_over)
         fds[CHILD].fd = dx_process_fd(self->process);
     fds[TRACE] = (struct pollfd){.fd = trace_fd(self->trace), .events = POLLOUT};
-    return wants_replies ? dx_channel_timeout_ms(self->channel) : DX_FOREVER;
-}
-
-static int sooner(int timeout_ms, int other_ms)
-{
-    return other_ms >= 0 && (timeout_ms < 0 || other_ms < timeout_ms) ? other_ms : timeout_ms;
+    return sooner(timeout_ms, wants_replies ? dx_channel_timeout_ms(self->channel) : DX_FOREVER);
 }
 
 /* Wait until one of the flows can go on, and note what happened. */
@@ -156,6 +172,7 @@ relay *relay_open(const talk_options *options, dx_process *process, trace *recor
     self->channel = dx_process_channel(process);
     self->trace = record;
     self->interrupt_fd = interrupt_fd;
+    self->input_is_terminal = isatty(STDIN_FILENO);
     self->output = console_sink_of(STDOUT_FILENO);
     self->raw = options->framing == DX_FRAMING_RAW;
     self->input.limit = self->raw ? RELAY_CHUNK : DX_MESSAGE_LIMIT_DEFAULT;
@@ -202,6 +219,16 @@ int relay_status(const relay *self)
     return self->status;
 }
 
+int relay_grace_left_ms(const relay *self, int grace_ms)
+{
+    int64_t left;
+
+    if (!self->input_over)
+        return grace_ms;
+    left = self->input_over_from + grace_ms - console_now_ms();
+    return left > 0 ? (int)left : 0;
+}
+
 bool relay_unheard(const relay *self)
 {
     return self->output_gone;
@@ -217,9 +244,10 @@ void relay_last_words(relay *self, int timeout_ms)
     do {
         int64_t left = deadline - console_now_ms();
 
-        result = console_write(self->replies + self->replies_start,
-                               self->replies_end - self->replies_start, self->interrupt_fd,
-                               left > 0 ? (int)left : 0);
+        /* Another signal, such as a second Ctrl-C, does not take them away: the time is short. */
+        result =
+            console_write(self->replies + self->replies_start,
+                          self->replies_end - self->replies_start, -1, left > 0 ? (int)left : 0);
         self->replies_start = self->replies_end = 0;
         if (!self->replies_over)
             relay_receive(self);

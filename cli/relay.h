@@ -32,6 +32,12 @@ relay_end relay_run(relay *self);
  */
 int relay_status(const relay *self);
 
+/*
+ * How much of the grace after the end of its input the program still has: less than all of it if
+ * the end was passed on before.
+ */
+int relay_grace_left_ms(const relay *self, int grace_ms);
+
 /* True if nobody reads standard output any more. */
 bool relay_unheard(const relay *self);
 

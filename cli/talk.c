@@ -102,20 +102,22 @@ static int start_by_stdbuf(talk_run *self)
 {
     static char stdbuf[] = "stdbuf";
     static char by_the_line[] = "-oL";
+    static char end_of_options[] = "--";
     size_t count = 0;
     char **argv;
     int status;
 
     while (self->options->argv[count])
         count++;
-    argv = calloc(count + 3, sizeof(*argv));
+    argv = calloc(count + 4, sizeof(*argv));
     if (!argv) {
         complain("out of memory");
         return STATUS_FAILURE;
     }
     argv[0] = stdbuf;
     argv[1] = by_the_line;
-    memcpy(argv + 2, self->options->argv, count * sizeof(*argv));
+    argv[2] = end_of_options;
+    memcpy(argv + 3, self->options->argv, count * sizeof(*argv));
     status = start(self, argv);
     free(argv);
     return status;
@@ -149,18 +151,47 @@ static int status_of_child(const talk_run *self, const dx_exit *end, bool unhear
     }
 }
 
+/*
+ * Stop the program. One whose input has ended before has had its time for that: it is sent SIGTERM
+ * when the rest of it is over. *ret_forced: it did not end by itself.
+ */
+static int stop(talk_run *self, const relay *conversation, int grace_ms, dx_exit *ret,
+                bool *ret_forced)
+{
+    int left_ms = relay_grace_left_ms(conversation, grace_ms);
+    int result;
+
+    if (left_ms < grace_ms) {
+        *ret_forced = false;
+        result = dx_process_wait(self->process, ret, left_ms);
+        if (result != -ETIMEDOUT)
+            return result;
+        *ret_forced = true;
+        dx_process_signal(self->process, SIGTERM);
+        dx_process_signal(self->process, SIGCONT); /* a stopped one keeps SIGTERM for later */
+        result = dx_process_wait(self->process, ret, grace_ms);
+        if (result != -ETIMEDOUT)
+            return result;
+        grace_ms = 0;
+    }
+    result = dx_process_stop(self->process, grace_ms, ret);
+    *ret_forced = ret->stop_signal != 0;
+    return result;
+}
+
 /* See the program to its end; if it has ended by itself, this only gets the report. */
 static int finish(talk_run *self, relay *conversation, relay_end how)
 {
     int grace_ms = self->options->grace_ms;
     int status = relay_status(conversation);
     dx_exit end = {0};
+    bool forced = false;
 
     if (how == RELAY_NOBODY_LEFT && grace_ms > GRACE_ALONE_MS)
         grace_ms = GRACE_ALONE_MS;
     if (how != RELAY_CHILD_ENDED)
         trace_remark(&self->trace, "stop");
-    if (dx_process_stop(self->process, grace_ms, &end) < 0) {
+    if (stop(self, conversation, grace_ms, &end, &forced) < 0) {
         complain("cannot stop '%s': %s", name_of(self), dx_process_explain(self->process));
         return STATUS_FAILURE;
     }
@@ -170,7 +201,7 @@ static int finish(talk_run *self, relay *conversation, relay_end how)
         relay_last_words(conversation, LAST_WORDS_MS);
         return status;
     case RELAY_NOBODY_LEFT:
-        if (end.kind == DX_EXIT_CODE && end.stop_signal == 0)
+        if (end.kind == DX_EXIT_CODE && !forced)
             return end.code;
         return STATUS_SIGNAL + SIGPIPE;
     case RELAY_CHILD_ENDED:

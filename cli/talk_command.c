@@ -117,8 +117,9 @@ static void parse_value(int key, char *argument, talk_arguments *arguments,
     case 't':
         talk->timeout_ms = command_parse_seconds(argument);
         if (talk->timeout_ms <= 0)
-            argp_error(state, "the timeout must be a number of seconds above 0, not '%s'",
-                       argument);
+            argp_error(state,
+                       "the timeout must be a number of seconds above 0, at most %d, not '%s'",
+                       COMMAND_SECONDS_MAX, argument);
         return;
     case KEY_GRACE:
         talk->grace_ms = command_parse_seconds(argument);

@@ -42,7 +42,14 @@ static int explain_descriptor(const struct dxi_recipe *recipe, int error, size_t
     if (index >= recipe->start.descriptor_count)
         return dxi_recipe_refuse(recipe, error, "cannot arrange its descriptors: %s", why);
     int target = recipe->moves[index].target;
+    int highest = recipe->moves[recipe->start.descriptor_count - 1].target;
 
+    /* Those in the way are moved above the highest first. */
+    if (error == -EMFILE)
+        return dxi_recipe_refuse(recipe, error,
+                                 "cannot arrange its descriptors, of which the highest is number "
+                                 "%d: %s",
+                                 highest, why);
     if (target < 3 && options->stdio[target].mode == DX_STDIO_DESCRIPTOR)
         return dxi_recipe_refuse(recipe, error, "cannot give it descriptor %d as its number %d: %s",
                                  options->stdio[target].fd, target, why);
