@@ -63,8 +63,8 @@ typedef enum dx_framing {
     /*
      * One JSON text in UTF-8, then '\n': the 'ipc' channel of Node's child_process. What is no JSON
      * text is refused, as it would kill the other side; so is {"cmd":"NODE_…"}, which is Node's
-     * own. A message may bear one descriptor, a socket or a pipe, of which a copy stays open here
-     * until the peer has answered it: see docs/framings.md.
+     * own. A message may bear one descriptor, a socket or a pipe. It becomes non-blocking, and a
+     * copy of it stays open here until the peer has answered it: see docs/framings.md.
      */
     DX_FRAMING_NODE,
 

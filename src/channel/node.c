@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors in a conversation with Node (child_process, Node 20).
+ * Descriptors in a conversation with Node (child_process, Node 18 and 20).
  *
  * Node wraps a message that bears one into a NODE_HANDLE, and sends nothing more until that is
  * answered by an ACK; a NACK says that the descriptor did not come along, and has it sent again,
  * three times at most. So do we. A descriptor that Node cannot make a handle of aborts it: none such
- * is sent. Nor is an ACK that nobody waits for, which aborts it too.
+ * is sent. Nor is an ACK that nobody waits for, which aborts it too. And none is sent that blocks:
+ * Node uses it as it comes, and would hang in its accept(2), read(2) or write(2).
  *
  * The answer may lie behind messages that our user has not received yet. So the sender that waits
  * for it searches the inbox beyond them, with a decoder of its own; whoever comes by the answer
@@ -304,6 +305,20 @@ static int classify(dx_channel *channel, int fd, struct dxi_letter *letter)
                             fd);
 }
 
+/* Node takes every handle for one that does not block. */
+static int unblock(dx_channel *channel)
+{
+    struct dxi_node *node = &channel->node;
+    int changed = dxi_os->set_nonblock(node->fd, true);
+
+    node->was_blocking = changed > 0;
+    if (changed >= 0)
+        return 0;
+    forget(channel);
+    return dxi_channel_fail(channel, changed, "cannot make a descriptor non-blocking: %s",
+                            dx_error_text(changed));
+}
+
 /* Keep what may have to be sent again. */
 static int keep(dx_channel *channel, const dx_message *message, const struct dxi_letter *letter)
 {
@@ -344,13 +359,18 @@ int dxi_node_prepare(dx_channel *channel, const dx_message *message, struct dxi_
                                 message->descriptor_count);
     letter->kind = DXI_KIND_NODE_HANDLE;
     status = classify(channel, message->descriptors[0], letter);
-    return status < 0 ? status : keep(channel, message, letter);
+    if (status == 0)
+        status = keep(channel, message, letter);
+    return status < 0 ? status : unblock(channel);
 }
 
 void dxi_node_sent(dx_channel *channel, bool sent)
 {
-    if (!sent)
-        forget(channel);
+    if (sent)
+        return;
+    if (channel->node.was_blocking)
+        (void)dxi_os->set_nonblock(channel->node.fd, false);
+    forget(channel);
 }
 
 bool dxi_node_is_due(const dx_channel *channel)

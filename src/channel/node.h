@@ -28,6 +28,7 @@ struct dxi_node {
     struct dxi_letter letter;
     void *bytes;
     int fd;
+    bool was_blocking; /* and is to be so again if it is not sent */
 
     /* How far the inbox was searched for the answer. Belongs to in_lock. */
     uint64_t searched;

@@ -26,6 +26,7 @@ const struct dxi_os dxi_linux = {
     .poll = dxi_linux_poll,
     .close = dxi_linux_close,
     .set_cloexec = dxi_linux_set_cloexec,
+    .set_nonblock = dxi_linux_set_nonblock,
     .duplicate = dxi_linux_duplicate,
     .replace = dxi_linux_replace,
     .pipe = dxi_linux_pipe,

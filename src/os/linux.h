@@ -29,6 +29,7 @@ ssize_t dxi_linux_write(int fd, const struct iovec *parts, size_t part_count, bo
 int dxi_linux_poll(struct pollfd *descriptors, size_t count, uint64_t deadline_ns);
 int dxi_linux_close(int fd);
 int dxi_linux_set_cloexec(int fd, bool on);
+int dxi_linux_set_nonblock(int fd, bool on);
 int dxi_linux_duplicate(int fd, int at_least);
 int dxi_linux_replace(int fd, int number);
 int dxi_linux_pipe(int ret[2]);

@@ -91,6 +91,8 @@ struct dxi_os {
     int (*poll)(struct pollfd *descriptors, size_t count, uint64_t deadline_ns);
     int (*close)(int fd);
     int (*set_cloexec)(int fd, bool on);
+    /* Of the open file description, so of all copies. 1 if it was otherwise before, else 0. */
+    int (*set_nonblock)(int fd, bool on);
     int (*duplicate)(int fd, int at_least);   /* close-on-exec */
     int (*replace)(int fd, int number);       /* number becomes a copy of fd, kept across exec */
     int (*pipe)(int ret[2]);                  /* close-on-exec */

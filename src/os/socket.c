@@ -222,6 +222,17 @@ int dxi_linux_set_cloexec(int fd, bool on)
     return result(fcntl(fd, F_SETFD, flags));
 }
 
+int dxi_linux_set_nonblock(int fd, bool on)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0)
+        return -errno;
+    if (((flags & O_NONBLOCK) != 0) == on)
+        return 0;
+    return fcntl(fd, F_SETFL, flags ^ O_NONBLOCK) < 0 ? -errno : 1;
+}
+
 int dxi_linux_duplicate(int fd, int at_least)
 {
     return result(fcntl(fd, F_DUPFD_CLOEXEC, at_least));

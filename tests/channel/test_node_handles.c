@@ -368,6 +368,45 @@ START_TEST(test_each_sort_of_descriptor_has_its_name)
 }
 END_TEST
 
+static bool blocks(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    ck_assert_int_ge(flags, 0);
+    return (flags & O_NONBLOCK) == 0;
+}
+
+/* Node would hang in one that blocks. What was not sent stays as it was. */
+START_TEST(test_what_leaves_does_not_block)
+{
+    struct node node = meet_node(0);
+    int ends[2], given[2];
+
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    ck_assert_int_eq(send_note(&node, "{", ends[0], DX_NOW), -EINVAL);
+    ck_assert(blocks(ends[0]));
+    ck_assert_int_eq(send_note(&node, "1", ends[0], DX_NOW), 0);
+    given[0] = hear_lines(&node, HANDLE("net.Socket", "1") "\n");
+    ck_assert(!blocks(given[0]));
+    ck_assert(blocks(ends[1]));
+    say_line(&node, ACK, -1);
+    expect_silence(node.channel);
+
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    ck_assert_int_eq(listen(server, 1), 0);
+    ck_assert_int_eq(send_note(&node, "{", server, DX_NOW), -EINVAL);
+    ck_assert(!blocks(server));
+    ck_assert_int_eq(send_note(&node, "2", server, DX_NOW), 0);
+    given[1] = hear_lines(&node, HANDLE("net.Server", "2") "\n");
+    ck_assert(!blocks(given[1]));
+    close(given[0]);
+    close(given[1]);
+    close(ends[1]);
+    leave_node(&node);
+}
+END_TEST
+
 START_TEST(test_a_peer_that_ends_without_an_answer_is_told)
 {
     struct node node = meet_node(0);
@@ -391,5 +430,5 @@ HARNESS_MAIN("node_handles", TEST(test_a_handle_goes_alone_and_is_waited_for),
              TEST(test_a_handle_that_is_not_welcome_is_refused),
              TEST(test_a_handle_without_room_is_asked_for_again),
              TEST(test_what_would_kill_node_is_not_sent),
-             TEST(test_each_sort_of_descriptor_has_its_name),
+             TEST(test_each_sort_of_descriptor_has_its_name), TEST(test_what_leaves_does_not_block),
              TEST(test_a_peer_that_ends_without_an_answer_is_told))

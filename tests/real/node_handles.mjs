@@ -36,6 +36,12 @@ const todo = {
         process.send({ got: kind(socket) });
         socket.end('spoken by node', () => socket.destroy());
     },
+    // Write more than the kernel takes.
+    flood: ({ size }, socket) => {
+        process.send({ got: kind(socket) });
+        socket.on('error', () => {});
+        socket.write(Buffer.alloc(size));
+    },
     // Accept connections, and greet each.
     serve: (message, server) => {
         process.send({ got: kind(server) });
