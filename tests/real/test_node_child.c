@@ -46,8 +46,8 @@ START_TEST(test_json_goes_both_ways)
         "{\"cmd\":\"NODE_\"}",
         "{\"cmd\":\"node_handle\"}",
         "{\"cmd\":5}",
-        "\"gr\xc3\xbc\xc3\x9f"
-        "e \xf0\x9f\xa6\x80 \xe2\x82\xac\"",
+        ("\"gr\xc3\xbc\xc3\x9f"
+         "e \xf0\x9f\xa6\x80 \xe2\x82\xac\""),
         "\"\\u0000\\n\\\"\\\\\\u001f\"",
         "\"\\ud800\"",
         "\"\xe2\x80\xa8\"",
