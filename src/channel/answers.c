@@ -16,13 +16,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* There must be room for the text and its NUL, which does not count. */
-static size_t write_error(uint8_t *to, int code, const char *text)
+/* Write the payload of an ERROR into so much room; a text that is too long for it is cut. */
+static size_t write_error(uint8_t *to, size_t room, int code, const char *text)
 {
-    size_t size = strlen(text);
+    size_t size = strnlen(text, room - DXI_ERROR_SIZE_MIN);
 
     dxi_store32(to, (uint32_t)code);
-    memcpy(to + DXI_ERROR_SIZE_MIN, text, size + 1);
+    memcpy(to + DXI_ERROR_SIZE_MIN, text, size);
     return DXI_ERROR_SIZE_MIN + size;
 }
 
@@ -38,7 +38,8 @@ static void write_book(dx_channel *channel, struct dxi_requests *requests, enum 
 
         if (kind == DXI_KIND_ERROR) {
             letter.data = bytes;
-            letter.size = write_error(bytes, request->code, dx_error_text(request->code));
+            letter.size =
+                write_error(bytes, sizeof(bytes), request->code, dx_error_text(request->code));
         }
         /* What does not fit now leaves later; where nothing can be sent, never. */
         if (possible && (dxi_outbox_size(&channel->out) >= DXI_COALESCE ||
@@ -132,7 +133,7 @@ int dx_reply(dx_channel *channel, uint64_t id, const void *data, size_t size, in
 int dx_reply_error(dx_channel *channel, uint64_t id, int code, const char *text, int timeout_ms)
 {
     struct dxi_patience patience = {.timeout_ms = timeout_ms};
-    uint8_t bytes[DXI_ERROR_SIZE_MAX + 1];
+    uint8_t bytes[DXI_ERROR_SIZE_MAX];
     int status = dxi_channel_check(channel);
 
     if (status < 0)
@@ -145,7 +146,7 @@ int dx_reply_error(dx_channel *channel, uint64_t id, int code, const char *text,
     if (strlen(text) > DX_ERROR_TEXT_MAX)
         return dxi_channel_fail(channel, -EMSGSIZE, "an error's text of %zu bytes; the most is %d",
                                 strlen(text), DX_ERROR_TEXT_MAX);
-    dx_message reply = {.data = bytes, .size = write_error(bytes, code, text)};
+    dx_message reply = {.data = bytes, .size = write_error(bytes, sizeof(bytes), code, text)};
 
     pthread_mutex_lock(&channel->out_lock);
     status = answer(channel, id, &reply, DXI_KIND_ERROR, &patience);

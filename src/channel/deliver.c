@@ -110,6 +110,9 @@ static int handle(dx_channel *channel, const dx_message *request)
 
     if (status == 0 && answer < 0)
         dxi_calls_refuse(channel, id, answer);
+    /* In a forked child whoever held the lock is no more, and nothing but the way out is left. */
+    if (status < 0)
+        pthread_mutex_init(&channel->in_lock, NULL);
     pthread_mutex_lock(&channel->in_lock);
     calls->handling--;
     return status;
@@ -242,7 +245,8 @@ int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
         status = deliver(channel, ret, &patience);
     }
     pthread_mutex_unlock(&channel->in_lock);
-    answer_node(channel);
+    if (status != -ECHILD)
+        answer_node(channel);
     return status;
 }
 

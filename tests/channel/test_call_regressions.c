@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -270,7 +271,37 @@ START_TEST(test_a_receiver_sleeps_while_a_sender_waits_for_an_answer)
 }
 END_TEST
 
-HARNESS_MAIN("call regressions", TEST(test_refusals_that_nobody_reads_are_bounded),
+/* A child that a handler has forked must not go on receiving in its parent's place. */
+static int fork_in_handler(dx_channel *channel, const dx_message *request, void *context)
+{
+    *(pid_t *)context = fork();
+    return *(pid_t *)context == 0 ? -EIO : dx_reply(channel, request->id, NULL, 0, PATIENCE_MS);
+}
+
+START_TEST(test_a_child_that_a_handler_forked_receives_nothing)
+{
+    struct pair pair = open_pair(DX_STREAM);
+    dx_message message;
+    pid_t child = -1;
+    int ended;
+
+    ck_assert_int_eq(dx_channel_on_request(pair.far, fork_in_handler, &child), 0);
+    start(pair.near, "?", PATIENCE_MS);
+    int status = dx_recv(pair.far, &message, 200);
+
+    if (child == 0)
+        _exit(status == -ECHILD && dx_recv(pair.far, &message, DX_NOW) == -ECHILD ? 0 : 1);
+    ck_assert_int_eq(status, -ETIMEDOUT);
+    ck_assert_int_eq(waitpid(child, &ended, 0), child);
+    ck_assert_int_eq(ended, 0);
+    receive(pair.near, &message, DX_REPLY);
+    expect_silence(pair.near);
+    close_pair(&pair);
+}
+END_TEST
+
+HARNESS_MAIN("call regressions", TEST(test_a_child_that_a_handler_forked_receives_nothing),
+             TEST(test_refusals_that_nobody_reads_are_bounded),
              TEST(test_an_answer_makes_room_for_the_next_request),
              TEST(test_a_refusal_does_not_wait_for_a_sender),
              TEST(test_a_kept_request_goes_to_the_handler),
