@@ -55,10 +55,10 @@ void dxi_calls_write_due(dx_channel *channel)
 
     if (atomic_load_explicit(&calls->due, memory_order_seq_cst) == 0)
         return;
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     write_book(channel, &calls->ours, DXI_KIND_CANCEL);
     write_book(channel, &calls->theirs, DXI_KIND_ERROR);
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
 }
 
 /* Begin to answer a request of theirs. false if it is not open. The caller holds out_lock. */
@@ -66,12 +66,12 @@ static bool begin_answer(dx_channel *channel, uint64_t id)
 {
     struct dxi_calls *calls = &channel->calls;
 
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     struct dxi_request *request = dxi_requests_find(&calls->theirs, id);
     bool open = request != NULL && request->line == DXI_LINE_NONE;
 
     calls->leaving_id = open ? id : 0;
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     return open;
 }
 
@@ -80,13 +80,13 @@ static void end_answer(dx_channel *channel, bool answered)
 {
     struct dxi_calls *calls = &channel->calls;
 
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     struct dxi_request *request = dxi_requests_find(&calls->theirs, calls->leaving_id);
 
     if (answered && request != NULL)
         dxi_calls_strike(calls, &calls->theirs, request);
     calls->leaving_id = 0;
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
 }
 
 /* The caller holds out_lock. */
@@ -115,9 +115,9 @@ int dx_reply_message(dx_channel *channel, uint64_t id, const dx_message *reply, 
         status = dxi_channel_check_message(channel, reply);
     if (status < 0)
         return status;
-    pthread_mutex_lock(&channel->out_lock);
+    dxi_lock(&channel->out_lock);
     status = answer(channel, id, reply, DXI_KIND_REPLY, &patience);
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     if (status == 0)
         dxi_channel_hand_over(reply);
     return status;
@@ -148,9 +148,9 @@ int dx_reply_error(dx_channel *channel, uint64_t id, int code, const char *text,
                                 strlen(text), DX_ERROR_TEXT_MAX);
     dx_message reply = {.data = bytes, .size = write_error(bytes, sizeof(bytes), code, text)};
 
-    pthread_mutex_lock(&channel->out_lock);
+    dxi_lock(&channel->out_lock);
     status = answer(channel, id, &reply, DXI_KIND_ERROR, &patience);
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     return status;
 }
 
@@ -158,14 +158,14 @@ void dxi_calls_refuse(dx_channel *channel, uint64_t id, int code)
 {
     struct dxi_calls *calls = &channel->calls;
 
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     struct dxi_request *request = dxi_requests_find(&calls->theirs, id);
 
     if (request != NULL && request->line == DXI_LINE_NONE && id != calls->leaving_id) {
         request->code = code;
         dxi_calls_note_due(channel, &calls->theirs, request);
     }
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     dxi_channel_flush_now(channel);
 }
 
@@ -175,9 +175,9 @@ int dx_channel_on_request(dx_channel *channel, dx_request_handler *handler, void
 
     if (status < 0)
         return status;
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     channel->calls.handler = handler;
     channel->calls.context = context;
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     return 0;
 }

@@ -195,7 +195,7 @@ static int enter(dx_channel *channel, unsigned limit, bool waited)
 {
     struct dxi_calls *calls = &channel->calls;
 
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     size_t open = channel->framing->has_ids ? calls->ours.count : calls->last_id - calls->answered;
     int status = open >= limit ? -EBUSY : dxi_requests_reserve(&calls->ours);
 
@@ -203,7 +203,7 @@ static int enter(dx_channel *channel, unsigned limit, bool waited)
         status = -EPIPE;
     if (status == 0)
         dxi_requests_add(&calls->ours, ++calls->last_id)->waited = waited;
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     if (status == -EBUSY)
         return dxi_channel_fail(channel, status, "%zu requests are open, which is the limit", open);
     if (status == -EPIPE)
@@ -221,7 +221,7 @@ static int settle(dx_channel *channel, int status, const struct dxi_patience *pa
 {
     struct dxi_calls *calls = &channel->calls;
 
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     struct dxi_request *request = dxi_requests_find(&calls->ours, calls->last_id);
 
     if (status == 0 && request != NULL && channel->inbound == DXI_INBOUND_OVER)
@@ -239,7 +239,7 @@ static int settle(dx_channel *channel, int status, const struct dxi_patience *pa
         if (calls->answered > calls->last_id)
             calls->answered = calls->last_id;
     }
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     return status;
 }
 
@@ -251,7 +251,7 @@ int dxi_calls_start(dx_channel *channel, const dx_message *request, bool waited,
 
     /* The deadline is the whole call's, from its beginning. */
     (void)dxi_patience_deadline(patience);
-    pthread_mutex_lock(&channel->out_lock);
+    dxi_lock(&channel->out_lock);
     int status = dxi_channel_check_open(channel);
 
     if (status == 0)
@@ -266,7 +266,7 @@ int dxi_calls_start(dx_channel *channel, const dx_message *request, bool waited,
         status = settle(channel, status, patience);
         *ret_id = id;
     }
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     if (status == 0)
         dxi_channel_hand_over(request);
     return status;
@@ -318,7 +318,7 @@ int dx_call_deadline(dx_channel *channel, uint64_t id, int timeout_ms)
 
     if (status < 0)
         return status;
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     struct dxi_request *request = find_started(channel, id);
 
     if (request != NULL) {
@@ -326,17 +326,17 @@ int dx_call_deadline(dx_channel *channel, uint64_t id, int timeout_ms)
         dxi_requests_line_up(&channel->calls.ours, request,
                              timeout_ms < 0 ? DXI_LINE_UNTIMED : DXI_LINE_TIMED);
     }
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     return request != NULL ? 0 : not_open(channel, id);
 }
 
 static void flush_unless_corked(dx_channel *channel)
 {
-    if (pthread_mutex_trylock(&channel->out_lock) != 0)
+    if (!dxi_trylock(&channel->out_lock))
         return;
     bool corked = channel->out.corked;
 
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     if (!corked)
         dxi_channel_flush_now(channel);
 }
@@ -347,12 +347,12 @@ int dx_cancel(dx_channel *channel, uint64_t id)
 
     if (status < 0)
         return status;
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     struct dxi_request *request = find_started(channel, id);
 
     if (request != NULL)
         end_early(channel, request);
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     if (request == NULL)
         return not_open(channel, id);
     flush_unless_corked(channel);

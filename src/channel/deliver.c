@@ -104,7 +104,7 @@ static int handle(dx_channel *channel, const dx_message *request)
     uint64_t id = request->id;
 
     calls->handling++;
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     int answer = handler(channel, request, context);
     int status = dxi_channel_check(channel);
 
@@ -112,8 +112,8 @@ static int handle(dx_channel *channel, const dx_message *request)
         dxi_calls_refuse(channel, id, answer);
     /* In a forked child whoever held the lock is no more, and nothing but the way out is left. */
     if (status < 0)
-        pthread_mutex_init(&channel->in_lock, NULL);
-    pthread_mutex_lock(&channel->in_lock);
+        dxi_lock_open(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     calls->handling--;
     return status;
 }
@@ -235,7 +235,7 @@ int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
     struct dxi_patience patience = {.timeout_ms = timeout_ms, .for_calls = true};
     struct dxi_calls *calls = &channel->calls;
 
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     release(channel);
     if (calls->stash.size == 0 && !calls->held && calls->ours.count == 0 &&
         dxi_inbox_next_plain(&channel->in, ret)) {
@@ -244,7 +244,7 @@ int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
     } else {
         status = deliver(channel, ret, &patience);
     }
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     if (status != -ECHILD)
         answer_node(channel);
     return status;
@@ -336,11 +336,11 @@ static int call(dx_channel *channel, const dx_message *request, dx_message *ret,
 
     if (status < 0)
         return status;
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     status = await(channel, id, ret, &patience);
     if (status < 0 && status != -ECHILD)
         dxi_calls_abandon(channel, id);
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     if (status == -ECHILD)
         return status;
     answer_node(channel);

@@ -66,9 +66,9 @@ int dxi_channel_fail(dx_channel *channel, int error, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    pthread_mutex_lock(&channel->text_lock);
+    dxi_lock(&channel->text_lock);
     vsnprintf(channel->text, sizeof(channel->text), format, arguments);
-    pthread_mutex_unlock(&channel->text_lock);
+    dxi_unlock(&channel->text_lock);
     va_end(arguments);
     return error;
 }
@@ -138,12 +138,12 @@ int dxi_channel_fail_fault(dx_channel *channel, const struct dxi_fault *fault)
 {
     const char *format = violations[fault->violation];
 
-    pthread_mutex_lock(&channel->text_lock);
+    dxi_lock(&channel->text_lock);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     snprintf(channel->text, sizeof(channel->text), format, fault->value, fault->limit);
 #pragma GCC diagnostic pop
-    pthread_mutex_unlock(&channel->text_lock);
+    dxi_unlock(&channel->text_lock);
     return -EPROTO;
 }
 
@@ -155,8 +155,8 @@ const char *dx_channel_explain(const dx_channel *channel)
 
     if (error < 0)
         return channel == NULL ? "there is no channel" : dx_error_text(error);
-    pthread_mutex_lock(&mine->text_lock);
+    dxi_lock(&mine->text_lock);
     memcpy(text, mine->text, sizeof(text));
-    pthread_mutex_unlock(&mine->text_lock);
+    dxi_unlock(&mine->text_lock);
     return text;
 }

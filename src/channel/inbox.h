@@ -12,7 +12,6 @@
 
 #include <duplex/message.h>
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -15,9 +15,9 @@
 #include "channel/inbox.h"
 #include "channel/node.h"
 #include "channel/outbox.h"
+#include "os/lock.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -63,7 +63,7 @@ struct dx_channel {
     int peer_pidfd; /* or -1 */
     bool peer_pidfd_owned;
 
-    pthread_mutex_t in_lock;
+    struct dxi_lock in_lock;
     struct dxi_inbox in;
     enum dxi_inbound inbound;
     int inbound_result;
@@ -76,7 +76,7 @@ struct dx_channel {
     struct dxi_calls calls;
     struct dxi_node node;
 
-    pthread_mutex_t out_lock;
+    struct dxi_lock out_lock;
     struct dxi_outbox out;
     _Atomic bool out_pending; /* something lies in the outbox */
     _Atomic bool out_wanted;  /* a send was refused for want of room, and will be made again */
@@ -89,7 +89,7 @@ struct dx_channel {
     _Atomic unsigned peer_descriptors; /* the most it accepts, once peer_limit is known */
     _Atomic unsigned peer_requests;    /* the most it lets be open, once peer_limit is known */
 
-    pthread_mutex_t text_lock;
+    struct dxi_lock text_lock;
     char text[DX_TEXT_SIZE];
 };
 

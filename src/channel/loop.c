@@ -32,10 +32,10 @@ int dx_channel_events(dx_channel *channel)
 
     if (error < 0)
         return error;
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     int events = channel->inbound == DXI_INBOUND_OPEN ? POLLIN : 0;
 
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     if (atomic_load_explicit(&channel->out_pending, memory_order_relaxed) ||
         atomic_load_explicit(&channel->out_wanted, memory_order_relaxed))
         events |= POLLOUT;
@@ -77,12 +77,12 @@ int dx_channel_timeout_ms(dx_channel *channel)
 
     if (error < 0)
         return error;
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     /* An end that was reported is no news, but for the requests that it ends. */
     bool news = channel->inbound != DXI_INBOUND_OVER ? ready(channel) : owed(channel);
     uint64_t earliest = dxi_requests_earliest(&channel->calls.ours);
 
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     return news ? 0 : milliseconds_until(earliest);
 }
 
@@ -103,16 +103,16 @@ int dx_channel_process(dx_channel *channel)
     /* Whoever was refused is told by this event, and is refused again or not. */
     atomic_store_explicit(&channel->out_wanted, false, memory_order_relaxed);
     dxi_channel_serve(channel);
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     bool news =
         ready(channel) || milliseconds_until(dxi_requests_earliest(&channel->calls.ours)) == 0;
     bool silent = !news && !channel->drain_limited && channel->peer_pidfd >= 0;
 
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     if (silent && dead(channel)) {
-        pthread_mutex_lock(&channel->in_lock);
+        dxi_lock(&channel->in_lock);
         dxi_channel_mourn(channel);
-        pthread_mutex_unlock(&channel->in_lock);
+        dxi_unlock(&channel->in_lock);
         dxi_channel_take_in(channel);
         news = true;
     }

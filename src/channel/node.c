@@ -115,7 +115,7 @@ static int search(dx_channel *channel)
     struct dxi_frame frame;
     int status = 1;
 
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     if (node->searched <= in->position) {
         node->searched = in->position;
         node->ahead = in->decoder;
@@ -132,7 +132,7 @@ static int search(dx_channel *channel)
         in->framing->consume(&node->ahead, &frame);
         node->searched += dxi_frame_total(&frame);
     }
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     return status < 0 ? dxi_channel_fail_fault(channel, &node->ahead.fault) : 0;
 }
 

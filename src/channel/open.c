@@ -153,9 +153,9 @@ static void free_channel(dx_channel *channel)
     dxi_requests_close(&channel->calls.theirs);
     dxi_inbox_close(&channel->in);
     dxi_outbox_close(&channel->out);
-    pthread_mutex_destroy(&channel->in_lock);
-    pthread_mutex_destroy(&channel->out_lock);
-    pthread_mutex_destroy(&channel->text_lock);
+    dxi_lock_close(&channel->in_lock);
+    dxi_lock_close(&channel->out_lock);
+    dxi_lock_close(&channel->text_lock);
     dxi_os->release(channel);
 }
 
@@ -187,9 +187,9 @@ int dxi_channel_open(dx_channel **ret, const struct dxi_ends *ends,
         channel->spin.limit_ns =
             options->spin_us > 0 ? (uint64_t)options->spin_us * 1000 : DXI_SPIN_NS;
     channel->peer_pidfd = -1;
-    pthread_mutex_init(&channel->in_lock, NULL);
-    pthread_mutex_init(&channel->out_lock, NULL);
-    pthread_mutex_init(&channel->text_lock, NULL);
+    dxi_lock_open(&channel->in_lock);
+    dxi_lock_open(&channel->out_lock);
+    dxi_lock_open(&channel->text_lock);
     configure(channel, options);
     int error = dxi_inbox_open(&channel->in, channel->framing, channel->type != SOCK_STREAM,
                                channel->message_limit, channel->descriptor_limit);

@@ -63,10 +63,10 @@ int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault)
     if (channel->write_medium <= DXI_MEDIUM_SOCKET) {
         if (channel->write_fd != channel->read_fd)
             dxi_os->shutdown(channel->write_fd, SHUT_RDWR);
-    } else if (pthread_mutex_trylock(&channel->out_lock) == 0) {
+    } else if (dxi_trylock(&channel->out_lock)) {
         /* If a send holds the lock, it finds out and closes the pipe itself. */
         dxi_channel_stop_writing(channel);
-        pthread_mutex_unlock(&channel->out_lock);
+        dxi_unlock(&channel->out_lock);
     }
     return dxi_channel_fail_fault(channel, fault);
 }
@@ -220,7 +220,7 @@ static enum dxi_taking take_in(dx_channel *channel, bool anyway)
     struct dxi_inbox *in = &channel->in;
     enum dxi_taking taking = DXI_TAKING;
 
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     for (unsigned reads = 0; reads < READS_UNTIMED; reads++) {
         struct dxi_arrival arrival;
         int place[DX_DESCRIPTORS_MAX + 1];
@@ -244,7 +244,7 @@ static enum dxi_taking take_in(dx_channel *channel, bool anyway)
         if (dxi_inbox_greeting(in, dxi_channel_greet, channel) < 0)
             dxi_channel_break(channel, &in->decoder.fault);
     }
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     return taking;
 }
 
@@ -260,10 +260,10 @@ void dxi_channel_take_in_anyway(dx_channel *channel)
 
 size_t dxi_channel_backlog(dx_channel *channel)
 {
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     size_t size = dxi_inbox_size(&channel->in);
 
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     return size;
 }
 

@@ -248,9 +248,9 @@ int dx_send_message(dx_channel *channel, const dx_message *message, int timeout_
         status = dxi_channel_check_message(channel, message);
     if (status < 0)
         return status;
-    pthread_mutex_lock(&channel->out_lock);
+    dxi_lock(&channel->out_lock);
     status = send_locked(channel, message, timeout_ms);
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     if (status == 0)
         dxi_channel_hand_over(message);
     return status;
@@ -265,7 +265,7 @@ int dx_send(dx_channel *channel, const void *data, size_t size, int timeout_ms)
     if (data == NULL && size > 0)
         return dxi_channel_fail(channel, -EINVAL, "a message without its bytes");
 
-    pthread_mutex_lock(&channel->out_lock);
+    dxi_lock(&channel->out_lock);
     if (channel->out.plain && !hopeless(channel) && within_peer_limit(channel, size) &&
         dxi_outbox_collect_plain(&channel->out, data, size)) {
         atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
@@ -274,7 +274,7 @@ int dx_send(dx_channel *channel, const void *data, size_t size, int timeout_ms)
 
         status = send_locked(channel, &message, timeout_ms);
     }
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     return status;
 }
 
@@ -284,7 +284,7 @@ int dx_cork(dx_channel *channel)
 
     if (error < 0)
         return error;
-    pthread_mutex_lock(&channel->out_lock);
+    dxi_lock(&channel->out_lock);
     struct dxi_outbox *out = &channel->out;
 
     out->corked = true;
@@ -294,7 +294,7 @@ int dx_cork(dx_channel *channel)
         out->plain_limit = channel->message_limit;
     if (out->packet_limit > 0 && out->plain_limit > out->packet_limit - DXI_HEADER_SIZE)
         out->plain_limit = out->packet_limit - DXI_HEADER_SIZE;
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     return 0;
 }
 
@@ -318,9 +318,9 @@ int dx_flush(dx_channel *channel, int timeout_ms)
 
     if (status < 0)
         return status;
-    pthread_mutex_lock(&channel->out_lock);
+    dxi_lock(&channel->out_lock);
     status = flush_locked(channel, &patience);
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     return status;
 }
 
@@ -371,9 +371,9 @@ int dx_channel_end(dx_channel *channel, int timeout_ms)
 
     if (status < 0)
         return status;
-    pthread_mutex_lock(&channel->out_lock);
+    dxi_lock(&channel->out_lock);
     status = end_locked(channel, timeout_ms);
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     return status;
 }
 
@@ -382,7 +382,7 @@ bool dxi_channel_end_now(dx_channel *channel)
     struct dxi_patience none = {.timeout_ms = DX_NOW};
 
     dxi_channel_flush_now(channel);
-    if (pthread_mutex_trylock(&channel->out_lock) != 0)
+    if (!dxi_trylock(&channel->out_lock))
         return false;
     /* What was accepted before goes first; the caller asks again. */
     if (!channel->out.ended && dxi_outbox_size(&channel->out) == 0 &&
@@ -390,7 +390,7 @@ bool dxi_channel_end_now(dx_channel *channel)
         channel->out.ended = true;
     bool said = channel->out.ended || channel->out.error < 0;
 
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     return said;
 }
 

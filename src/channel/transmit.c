@@ -265,7 +265,7 @@ enum dxi_flush dxi_channel_flush_now(dx_channel *channel)
 {
     if (!atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
         return DXI_FLUSHED;
-    if (pthread_mutex_trylock(&channel->out_lock) != 0)
+    if (!dxi_trylock(&channel->out_lock))
         return DXI_FLUSH_BUSY;
     if (atomic_load_explicit(&channel->peer_dead, memory_order_relaxed))
         abandon(channel, -EPIPE);
@@ -273,6 +273,6 @@ enum dxi_flush dxi_channel_flush_now(dx_channel *channel)
     int error = dxi_channel_push(channel);
 
     note_pending(channel);
-    pthread_mutex_unlock(&channel->out_lock);
+    dxi_unlock(&channel->out_lock);
     return error == 0 ? DXI_FLUSHED : DXI_FLUSH_REFUSED;
 }

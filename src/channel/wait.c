@@ -141,9 +141,9 @@ bool dxi_channel_flush_between(dx_channel *channel, enum dxi_flush *ret)
     *ret = DXI_FLUSHED;
     if (!atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
         return false;
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     *ret = dxi_channel_flush_now(channel);
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     return channel->inbound != DXI_INBOUND_OPEN ||
            channel->in.position + dxi_inbox_size(&channel->in) != before;
 }
@@ -172,10 +172,10 @@ static int sleep_once(dx_channel *channel, struct dxi_patience *patience, enum d
     watch_begin(&watch, channel, true, pending && flushed == DXI_FLUSHED);
 
     channel->receiver_waits = true;
-    pthread_mutex_unlock(&channel->in_lock);
+    dxi_unlock(&channel->in_lock);
     int ready = dxi_os->poll(watch.polled, watch.count, until);
 
-    pthread_mutex_lock(&channel->in_lock);
+    dxi_lock(&channel->in_lock);
     channel->receiver_waits = false;
     if (ready < 0)
         return dxi_channel_fail(channel, ready, "cannot wait: %s", dx_error_text(ready));

@@ -3,6 +3,7 @@
  * Memory, the clock, and the mark by which a process recognises itself after a fork.
  */
 #include "os/linux.h"
+#include "os/lock.h"
 #include "os/os.h"
 
 #include <duplex/error.h>
@@ -13,13 +14,6 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifdef __GLIBC_PREREQ
-#if __GLIBC_PREREQ(2, 32)
-#include <sys/single_threaded.h>
-#define TELLS_SINGLE_THREADED
-#endif
-#endif
 
 void *dxi_linux_allocate(size_t size)
 {
@@ -59,11 +53,7 @@ bool dxi_linux_several_processors(void)
 
 bool dxi_linux_single_threaded(void)
 {
-#ifdef TELLS_SINGLE_THREADED
-    return __libc_single_threaded;
-#else
-    return false; /* nobody tells */
-#endif
+    return dxi_single_threaded();
 }
 
 uint64_t dxi_deadline(int timeout_ms)
