@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring's slower half: looking at the other side's words, and the handshake of sleep.
+ *
+ * Who sleeps announces it, fences, and looks once more; who publishes fences and looks for the
+ * announcement. Without both fences each could miss the other (a store may pass a later load), and
+ * the sleeper would sleep on.
+ */
+#include "wire/ring.h"
+
+#include <errno.h>
+
+int dxi_ring_look_for_room(struct dxi_ring_out *out)
+{
+    /* Acquire: pairs with the release in dxi_ring_give_back(). What lay there was copied. */
+    uint64_t head = atomic_load_explicit(&out->peer->head, memory_order_acquire);
+
+    /* Never less than it said before, and never more than it was given. */
+    if (head - out->head > out->published - out->head)
+        return -EPROTO;
+    out->head = head;
+    return 0;
+}
+
+bool dxi_ring_granted(_Atomic uint32_t *word)
+{
+    return atomic_exchange_explicit(word, 0, memory_order_relaxed) != 0;
+}
+
+bool dxi_ring_starve(struct dxi_ring_out *out)
+{
+    atomic_store_explicit(&out->mine->starved, 1, memory_order_relaxed);
+    /* Pairs with the fence in dxi_ring_wants_room()'s callers. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&out->peer->head, memory_order_relaxed) == out->head)
+        return true;
+    dxi_ring_feed(out);
+    return false;
+}
+
+void dxi_ring_feed(struct dxi_ring_out *out)
+{
+    atomic_store_explicit(&out->mine->starved, 0, memory_order_relaxed);
+}
+
+int dxi_ring_look(struct dxi_ring_in *in)
+{
+    /* Acquire: pairs with the release in dxi_ring_publish(). The bytes and the base are there. */
+    uint64_t tail = atomic_load_explicit(&in->peer->tail, memory_order_acquire);
+
+    if (in->limit != UINT64_MAX)
+        tail = in->limit;
+    /* Never less than it said before, and never more than the ring holds. */
+    if (tail - in->tail > in->size - (in->tail - in->head))
+        return -EPROTO;
+    in->base = atomic_load_explicit(&in->peer->base, memory_order_relaxed);
+    in->tail = tail;
+    return 0;
+}
+
+bool dxi_ring_doze(struct dxi_ring_in *in)
+{
+    atomic_store_explicit(&in->mine->asleep, 1, memory_order_relaxed);
+    /* Pairs with the fence in dxi_ring_wakes_consumer(). */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!dxi_ring_stirs(in))
+        return true;
+    dxi_ring_rouse(in);
+    return false;
+}
+
+void dxi_ring_rouse(struct dxi_ring_in *in)
+{
+    atomic_store_explicit(&in->mine->asleep, 0, memory_order_relaxed);
+}
+
+void dxi_ring_seal(struct dxi_ring_in *in)
+{
+    uint64_t tail = atomic_load_explicit(&in->peer->tail, memory_order_acquire);
+
+    /* One that cannot be is found by the next look; only what comes later is cut off here. */
+    if (in->limit == UINT64_MAX && tail - in->head <= in->size)
+        in->limit = tail;
+}

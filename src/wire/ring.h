@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring: a stream of bytes from one producer to one consumer through memory that both have mapped,
+ * and the words by which one that waits asks the other for a wake-up. No I/O, no allocation.
+ *
+ * The other side may be hostile. Each of its words is read once, into private memory, and compared
+ * with what is possible before it is used; nothing in the shared memory can make this side read or
+ * write outside its ring, or wait. What the bytes mean is for the framing to judge, on a copy.
+ *
+ * A region is one control page and behind it a ring for each direction. Each side writes to one struct
+ * dxi_ring_side only, so the line that a waiting consumer watches brings it everything that the other
+ * side has to say. Positions count the bytes of the whole conversation and never wrap.
+ */
+#ifndef DUPLEX_WIRE_RING_H
+#define DUPLEX_WIRE_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    /* Two lines of x86-64, which fetches them in pairs, and one of some aarch64. */
+    DXI_RING_LINE = 128,
+    /* Written bytes are published at least so often, so that the copies of both sides overlap. */
+    DXI_RING_CHUNK = 16 << 10,
+};
+
+/* What one side says to the other. It alone writes here, but for the two requests for a wake-up,
+ * which whoever grants them takes back. */
+struct dxi_ring_side {
+    _Alignas(DXI_RING_LINE) _Atomic uint64_t tail; /* of its outgoing ring: bytes written so far */
+    _Atomic uint64_t base;    /* of its outgoing ring: the position that lies at offset 0 */
+    _Atomic uint64_t head;    /* of its incoming ring: bytes taken so far */
+    _Atomic uint32_t asleep;  /* it is to be woken when something has been written to it */
+    _Atomic uint32_t starved; /* it is to be woken when something has been taken from it */
+    _Atomic uint32_t cpu;     /* the processor that it last ran on, and 1; 0: unknown */
+};
+
+struct dxi_ring_control {
+    struct dxi_ring_side maker, acceptor;
+};
+
+/*
+ * One direction as its producer has it. `bytes` is mapped twice in a row, so that `size` bytes from any
+ * place in the first half are one after the other.
+ */
+struct dxi_ring_out {
+    uint8_t *bytes;
+    uint64_t size;      /* a power of two */
+    uint64_t tail;      /* bytes written, published or not */
+    uint64_t published; /* of these */
+    uint64_t base;
+    uint64_t head; /* as last seen */
+    struct dxi_ring_side *mine, *peer;
+};
+
+/* One direction as its consumer has it. */
+struct dxi_ring_in {
+    const uint8_t *bytes;
+    uint64_t size;
+    uint64_t tail; /* as last seen */
+    uint64_t base;
+    uint64_t head;  /* bytes taken, and given back or not */
+    uint64_t given; /* of these, given back */
+    uint64_t limit; /* nothing behind this position is believed; UINT64_MAX unless the peer died */
+    struct dxi_ring_side *mine, *peer;
+};
+
+/* For the turns of a loop that looks at a word of the other side's. */
+static inline void dxi_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static inline uint8_t *dxi_ring_place(const struct dxi_ring_out *out)
+{
+    return out->bytes + ((out->tail - out->base) & (out->size - 1));
+}
+
+/* Look how far the consumer has got. 0, or -EPROTO if it claims what cannot be. */
+int dxi_ring_look_for_room(struct dxi_ring_out *out);
+
+/* Bytes that may be written now, by what was last seen. */
+static inline uint64_t dxi_ring_room(const struct dxi_ring_out *out)
+{
+    return out->size - (out->tail - out->head);
+}
+
+/*
+ * Begin again at the first byte of the ring if everything was taken: a conversation of question and
+ * answer then stays in a few lines, which both processors have at hand. Nothing may be written and
+ * unpublished.
+ */
+static inline void dxi_ring_rewind(struct dxi_ring_out *out)
+{
+    if (out->head != out->tail || out->base == out->tail)
+        return;
+    out->base = out->tail;
+    /* Seen by whoever sees the next tail: see the release in dxi_ring_publish(). */
+    atomic_store_explicit(&out->mine->base, out->base, memory_order_relaxed);
+}
+
+/* Let the consumer see what was written. */
+static inline void dxi_ring_publish(struct dxi_ring_out *out)
+{
+    out->published = out->tail;
+    /* Release: pairs with the acquire in dxi_ring_look(). The bytes and the base are there first. */
+    atomic_store_explicit(&out->mine->tail, out->tail, memory_order_release);
+}
+
+/* Whether a word of the peer's asks for a wake-up; the request is taken back then. */
+bool dxi_ring_granted(_Atomic uint32_t *word);
+
+/*
+ * After dxi_ring_publish(): whether the consumer is to be woken.
+ *
+ * The fence pairs with the one in dxi_ring_doze(): of the consumer's announcement and our tail, one is
+ * seen by the other side, so it either finds the bytes or is woken.
+ */
+static inline bool dxi_ring_wakes_consumer(struct dxi_ring_out *out)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load_explicit(&out->peer->asleep, memory_order_relaxed) != 0 &&
+           dxi_ring_granted(&out->peer->asleep);
+}
+
+/* The producer will wait for room: announce it. False if there is room, and it need not. */
+bool dxi_ring_starve(struct dxi_ring_out *out);
+void dxi_ring_feed(struct dxi_ring_out *out);
+
+/* Where the next byte lies. */
+static inline const uint8_t *dxi_ring_bytes(const struct dxi_ring_in *in)
+{
+    return in->bytes + ((in->head - in->base) & (in->size - 1));
+}
+
+/* Look how much has come. 0, or -EPROTO if the producer claims what cannot be. */
+int dxi_ring_look(struct dxi_ring_in *in);
+
+/* Whether it is worth to call that. */
+static inline bool dxi_ring_stirs(const struct dxi_ring_in *in)
+{
+    return atomic_load_explicit(&in->peer->tail, memory_order_relaxed) != in->tail;
+}
+
+/* Bytes that can be taken, by what was last seen. */
+static inline uint64_t dxi_ring_filled(const struct dxi_ring_in *in)
+{
+    return in->tail - in->head;
+}
+
+/* Give back the room of what was taken. */
+static inline void dxi_ring_give_back(struct dxi_ring_in *in)
+{
+    in->given = in->head;
+    /* Release: pairs with the acquire in dxi_ring_look_for_room(). The bytes were copied before. */
+    atomic_store_explicit(&in->mine->head, in->head, memory_order_release);
+}
+
+/* Whether so much was taken that its room is worth giving back. */
+static inline bool dxi_ring_owes(const struct dxi_ring_in *in)
+{
+    return in->head - in->given >= in->size / 4;
+}
+
+/*
+ * After dxi_ring_give_back() and a seq_cst fence, which pairs with the one in dxi_ring_starve(): whether
+ * the producer is to be woken.
+ */
+static inline bool dxi_ring_wants_room(struct dxi_ring_in *in)
+{
+    return atomic_load_explicit(&in->peer->starved, memory_order_relaxed) != 0 &&
+           dxi_ring_granted(&in->peer->starved);
+}
+
+/* The consumer will sleep: announce it. False if something has come, and it must not. */
+bool dxi_ring_doze(struct dxi_ring_in *in);
+void dxi_ring_rouse(struct dxi_ring_in *in);
+
+/* The producer is dead: whoever else writes to its ring is not believed. */
+void dxi_ring_seal(struct dxi_ring_in *in);
+
+#endif
