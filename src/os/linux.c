@@ -10,6 +10,7 @@ const struct dxi_os dxi_linux = {
     .release = dxi_linux_release,
     .now_ns = dxi_linux_now_ns,
     .several_processors = dxi_linux_several_processors,
+    .processor = dxi_linux_processor,
     .single_threaded = dxi_linux_single_threaded,
 
     .socketpair = dxi_linux_socketpair,
@@ -23,6 +24,10 @@ const struct dxi_os dxi_linux = {
     .examine = dxi_linux_examine,
     .read = dxi_linux_read,
     .write = dxi_linux_write,
+    .region_create = dxi_linux_region_create,
+    .region_map = dxi_linux_region_map,
+    .region_unmap = dxi_linux_region_unmap,
+
     .poll = dxi_linux_poll,
     .close = dxi_linux_close,
     .set_cloexec = dxi_linux_set_cloexec,

@@ -12,6 +12,7 @@ void *dxi_linux_resize(void *memory, size_t size);
 void dxi_linux_release(void *memory);
 uint64_t dxi_linux_now_ns(void);
 bool dxi_linux_several_processors(void);
+unsigned dxi_linux_processor(void);
 bool dxi_linux_single_threaded(void);
 
 int dxi_linux_socketpair(int type, int ret[2]);

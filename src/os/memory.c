@@ -9,6 +9,7 @@
 #include <duplex/error.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -49,6 +50,13 @@ bool dxi_linux_several_processors(void)
         atomic_store_explicit(&online, count, memory_order_relaxed);
     }
     return count > 1;
+}
+
+unsigned dxi_linux_processor(void)
+{
+    int processor = sched_getcpu();
+
+    return processor < 0 ? 0 : (unsigned)processor + 1;
 }
 
 bool dxi_linux_single_threaded(void)

@@ -10,6 +10,7 @@
 #ifndef DUPLEX_OS_OS_H
 #define DUPLEX_OS_OS_H
 
+#include "os/region.h"
 #include "os/start.h"
 
 #include <poll.h>
@@ -62,6 +63,7 @@ struct dxi_os {
 
     uint64_t (*now_ns)(void);         /* CLOCK_MONOTONIC */
     bool (*several_processors)(void); /* has the machine more than one */
+    unsigned (*processor)(void);      /* on which the caller runs just now, from 1; 0: unknown */
     bool (*single_threaded)(void); /* false if this process may have, or have had, other threads */
 
     /* AF_UNIX, close-on-exec. type is SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM. */
@@ -86,6 +88,11 @@ struct dxi_os {
      */
     ssize_t (*read)(int fd, void *bytes, size_t size, bool waits);
     ssize_t (*write)(int fd, const struct iovec *parts, size_t part_count, bool waits);
+
+    /* Memory to share with another process. See region.h. */
+    int (*region_create)(size_t ring_size, struct dxi_region *ret, int *ret_fd);
+    int (*region_map)(int fd, size_t ring_size, struct dxi_region *ret);
+    void (*region_unmap)(struct dxi_region *region);
 
     /* Blocks until deadline_ns, absolute; 0 only looks, UINT64_MAX is for ever. Retries EINTR. */
     int (*poll)(struct pollfd *descriptors, size_t count, uint64_t deadline_ns);
