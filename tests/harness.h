@@ -74,6 +74,9 @@ int harness_main(const char *suite, const struct harness_test *tests, size_t cou
 /* True if this process runs under valgrind. */
 bool harness_valgrind(void);
 
+/* Whether conversations take to the fast lane as soon as they can (DUPLEX_TEST_FAST). */
+bool harness_fast(void);
+
 /* Leave the test as passed, and have its name and this reason printed: "needs root". */
 #define HARNESS_SKIP(reason)                                                                       \
     do {                                                                                           \

@@ -167,6 +167,30 @@ DX_API int dx_flush(dx_channel *channel, int timeout_ms);
 DX_API int dx_channel_end(dx_channel *channel, int timeout_ms);
 
 /*
+ * Make room for a message of this size and say where to write it, in the fast lane's memory itself if
+ * there is one: the message is then never copied on this side. dx_commit() sends it.
+ *
+ * Ownership: the memory is the channel's, and the caller's to write until dx_commit(); bytes that were
+ * written there may be seen by the peer at once. Nothing is sent of a reservation that is made anew,
+ * or whose channel is closed. Until dx_commit(), sending on this channel is -EBUSY.
+ * Blocking, returns and errors: as dx_send().
+ */
+DX_API int dx_reserve(dx_channel *channel, size_t size, void **ret, int timeout_ms);
+
+/*
+ * Send the first bytes of what dx_reserve() gave: all of it, or less. Blocking: never; what the
+ * kernel does not take at once is kept, and leaves before anything else. Returns 0. Errors: -EINVAL
+ * without a reservation, or for more than was reserved; -EPIPE; -EPROTO.
+ */
+DX_API int dx_commit(dx_channel *channel, size_t size);
+
+/*
+ * Ask whether this conversation has moved into shared memory: 1 if both directions have, else 0, or a
+ * negative errno value. It is for curiosity and for tests: nothing else depends on it.
+ */
+DX_API int dx_channel_is_fast(const dx_channel *channel);
+
+/*
  * For an event loop: the descriptor to poll for reading (and for writing, if there is but one).
  * It stays the channel's. Returns a descriptor or a negative errno value.
  */

@@ -81,6 +81,8 @@ DX_API int dx_framing_by_name(dx_framing *ret, const char *name);
 #define DX_MESSAGE_LIMIT_DEFAULT ((size_t)16 << 20)
 #define DX_MESSAGE_LIMIT_MAX ((size_t)1 << 30)
 #define DX_REQUEST_LIMIT_MAX 65536
+#define DX_RING_SIZE_MIN ((size_t)64 << 10)
+#define DX_RING_SIZE_MAX ((size_t)64 << 20)
 
 /* All-zero means the defaults, and so does NULL in place of the struct. */
 typedef struct dx_channel_options {
@@ -134,6 +136,28 @@ typedef struct dx_channel_options {
      * never with one processor. 0: 50. Negative: never. At most 1000.
      */
     int spin_us;
+
+    /*
+     * Stay on the socket: neither offer the peer a fast lane nor take part in one. A fast lane is
+     * memory that both ends share; it needs DX_STREAM or DX_SEQPACKET, the native framing, and
+     * duplex at both ends of a dx_fork(), dx_spawn() or dx_channel_pair(). It begins by itself when
+     * a conversation has shown to be worth it, and changes nothing but the speed. Set this in a
+     * child whose sandbox forbids mmap(2).
+     */
+    bool socket_only;
+
+    /*
+     * The bytes of shared memory that the fast lane has for each direction: a power of two from
+     * DX_RING_SIZE_MIN to DX_RING_SIZE_MAX. 0: 256 KiB. Larger messages go through in pieces. The
+     * parent's counts.
+     */
+    size_t ring_size;
+
+    /*
+     * Receive from the fast lane without a copy: a message lies in memory that the peer can write
+     * to, and may change while it is read. Only for a peer that is trusted like this process.
+     */
+    bool trust_peer;
 
     /* Where a failure to make the channel is explained; may be NULL. */
     dx_failure *failure;

@@ -25,6 +25,7 @@ enum dxi_medium {
 struct dxi_ends {
     int read_fd, write_fd;
     enum dxi_medium read_medium, write_medium;
+    bool is_makers; /* of a socketpair that this side made: it offers the fast lane */
 };
 
 static inline struct dxi_ends dxi_ends_of_socket(int fd)
@@ -60,9 +61,10 @@ dx_channel *dxi_channel_destroy(dx_channel *channel);
 /*
  * For somebody who waits for something else and keeps the channel alive meanwhile: fill ret with
  * what to poll for (0, 1 or 2 entries; none when the backlog is full or the conversation is over),
- * then serve: send what is pending and take in what has come, up to the backlog, without waiting.
+ * then serve: send what is pending and take in what has come, up to the backlog, without waiting. If
+ * it is not idle, serve without a wait: no event tells of what has come by the fast lane already.
  */
-size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2]);
+size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2], bool *ret_idle);
 void dxi_channel_serve(dx_channel *channel);
 
 /*

@@ -24,6 +24,8 @@ static void release(dx_channel *channel)
         dxi_stash_release(&channel->calls.stash);
     if (!channel->calls.held)
         dxi_inbox_release(&channel->in);
+    if (channel->lane.lent)
+        dxi_lane_release(channel);
 }
 
 /* For whom a message is, if nobody takes it now. */
@@ -224,6 +226,19 @@ static void answer_node(dx_channel *channel)
         dxi_channel_flush_now(channel);
 }
 
+/* The quick way, which most messages go. False: the long one must be gone. */
+static inline bool receive_plain(dx_channel *channel, dx_message *ret, int timeout_ms)
+{
+    bool taken = false;
+
+    if (dxi_inbox_next_plain(&channel->in, ret))
+        return true;
+    if (!atomic_load_explicit(&channel->lane.in_is_fast, memory_order_relaxed) ||
+        !dxi_lane_take_plain(channel, ret, timeout_ms, &taken))
+        return false;
+    return taken || dxi_inbox_next_plain(&channel->in, ret);
+}
+
 int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
 {
     int status = dxi_channel_check(channel);
@@ -238,7 +253,7 @@ int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
     dxi_lock(&channel->in_lock);
     release(channel);
     if (calls->stash.size == 0 && !calls->held && calls->ours.count == 0 &&
-        dxi_inbox_next_plain(&channel->in, ret)) {
+        receive_plain(channel, ret, timeout_ms)) {
         channel->waits_first = 0;
         status = 1;
     } else {

@@ -109,6 +109,12 @@ static const char *const violations[] = {
     [DXI_VIOLATION_UNKNOWN_REPLY] =
         "the peer answered a request with the id %" PRIu64 ", which was never made",
 
+    [DXI_VIOLATION_LANE_WORD] =
+        "the peer sent a frame of kind %" PRIu64 " with something wrong in it",
+    [DXI_VIOLATION_LANE_OUTSIDE] =
+        "the peer sent a frame of kind %" PRIu64 " by the socket after it had left it",
+    [DXI_VIOLATION_RING] = "the peer wrote nonsense into the shared memory",
+
     [DXI_VIOLATION_TERMINATED] =
         "the peer sent a message of more than %" PRIu64 " bytes, which is the limit",
     [DXI_VIOLATION_NETSTRING_LENGTH] =

@@ -24,7 +24,7 @@ enum {
 };
 
 int dxi_inbox_open(struct dxi_inbox *in, const struct dxi_framing *framing, bool packets,
-                   size_t message_limit, unsigned descriptor_limit)
+                   size_t message_limit, unsigned descriptor_limit, unsigned descriptor_room)
 {
     in->framing = framing;
     in->decoder.message_limit = message_limit;
@@ -37,7 +37,7 @@ int dxi_inbox_open(struct dxi_inbox *in, const struct dxi_framing *framing, bool
     if (in->bytes == NULL)
         return -ENOMEM;
     in->capacity = in->initial_capacity;
-    return dxi_parcels_open(in, descriptor_limit);
+    return dxi_parcels_open(in, descriptor_room);
 }
 
 void dxi_inbox_close(struct dxi_inbox *in)
@@ -254,6 +254,9 @@ static int take_frame(struct dxi_inbox *in, const struct dxi_frame *frame, dx_me
     if (error == 0 && frame->kind == DXI_KIND_REQUEST && !frame->more &&
         dxi_requests_reserve(in->requests) == -ENOMEM)
         error = -ENOMEM;
+    if (error == 0 && in->from_ring && frame->descriptors > 0 && in->parcel_count == 0 &&
+        !in->searched)
+        return DXI_INBOX_BARE;
     if (error == 0 && (in->parcel_count > 0 || frame->descriptors > 0))
         error = frame->kind == DXI_KIND_NODE_HANDLE && in->decoder.descriptor_limit == 0
                     ? dxi_parcels_refuse(in)
@@ -268,8 +271,35 @@ static int take_frame(struct dxi_inbox *in, const struct dxi_frame *frame, dx_me
     return 1;
 }
 
-int dxi_inbox_next(struct dxi_inbox *in, bool last, dx_message *ret,
-                   int (*greet)(void *context, const uint8_t *payload, size_t size), void *context)
+/* One of the channel's own words, which is wholly there. */
+static int take_word(struct dxi_inbox *in, const struct dxi_frame *frame, dxi_word_handler *word,
+                     void *context)
+{
+    const uint8_t *payload = in->bytes + in->start + frame->header;
+    int error = 0;
+
+    if (in->parcel_count > 0 || frame->descriptors > 0)
+        error = dxi_parcels_bind(in, frame);
+    /* A word that has lost its descriptor is heard all the same. */
+    if (error == -EMFILE)
+        in->message_descriptors_lost = 0;
+    else if (error < 0)
+        return error;
+    error = word(context, frame, payload);
+    if (error == 0)
+        consume(in, frame);
+    return error;
+}
+
+/* Whether a frame is no message of a user's. */
+static bool is_word(const struct dxi_frame *frame)
+{
+    return frame->kind == DXI_KIND_HELLO ||
+           (frame->kind >= DXI_KIND_OFFER && frame->kind <= DXI_KIND_END);
+}
+
+int dxi_inbox_next(struct dxi_inbox *in, bool last, dx_message *ret, dxi_word_handler *word,
+                   void *context)
 {
     for (;;) {
         const uint8_t *bytes = in->bytes + in->start;
@@ -285,12 +315,10 @@ int dxi_inbox_next(struct dxi_inbox *in, bool last, dx_message *ret,
 
         if (status <= 0)
             return status;
-        if (frame.kind == DXI_KIND_HELLO) {
-            int error = greet(context, bytes + frame.header, frame.size);
-
-            if (error < 0)
-                return error;
-            consume(in, &frame);
+        if (is_word(&frame)) {
+            status = take_word(in, &frame, word, context);
+            if (status != 0)
+                return status;
             continue;
         }
         status = take_frame(in, &frame, ret);
@@ -299,24 +327,31 @@ int dxi_inbox_next(struct dxi_inbox *in, bool last, dx_message *ret,
     }
 }
 
-int dxi_inbox_greeting(struct dxi_inbox *in,
-                       int (*greet)(void *context, const uint8_t *payload, size_t size),
-                       void *context)
+int dxi_inbox_words(struct dxi_inbox *in, dxi_word_handler *word, void *context)
 {
-    struct dxi_frame frame;
-
-    if (!in->framing->greets || in->decoder.greeted || dxi_inbox_size(in) < in->decoder.needed)
+    if (!in->framing->greets)
         return 0;
-    int status =
-        in->framing->decode(&in->decoder, in->bytes + in->start, dxi_inbox_size(in), &frame);
+    for (;;) {
+        struct dxi_frame frame;
 
-    if (status <= 0 || frame.kind != DXI_KIND_HELLO)
-        return status;
-    int error = greet(context, in->bytes + in->start + frame.header, frame.size);
+        if ((in->decoder.greeted && in->decoder.words == 0) || in->decoder.continued ||
+            dxi_inbox_size(in) < in->decoder.needed || dxi_inbox_size(in) < DXI_HEADER_SIZE)
+            return 0;
+        int status =
+            in->framing->decode(&in->decoder, in->bytes + in->start, dxi_inbox_size(in), &frame);
 
-    if (error == 0)
-        consume(in, &frame);
-    return error;
+        /* A fault behind it is for whoever receives what came before. */
+        if (status < 0)
+            return in->decoder.greeted ? 0 : status;
+        if (status == 0 || !is_word(&frame))
+            return 0;
+        /* The user may still have descriptors of the message that was received last. */
+        if (frame.descriptors > 0 && in->message_descriptor_count > 0)
+            return 0;
+        status = take_word(in, &frame, word, context);
+        if (status != 0)
+            return status;
+    }
 }
 
 bool dxi_inbox_ready(struct dxi_inbox *in)
@@ -335,7 +370,7 @@ bool dxi_inbox_ready(struct dxi_inbox *in)
 
         if (status <= 0)
             return status < 0;
-        if (frame.kind != DXI_KIND_HELLO && !frame.more)
+        if (frame.kind == DXI_KIND_END || (!is_word(&frame) && !frame.more))
             return true;
         /* It is no message by itself. What has been looked at is not looked at again. */
         in->ahead = *decoder;

@@ -42,6 +42,8 @@ struct dxi_inbox {
     size_t capacity, start, end;
     size_t initial_capacity;
     bool barred;         /* the kernel lets no descriptors come */
+    bool from_ring;      /* bytes come by the ring, and descriptors by the socket */
+    bool searched;       /* from_ring: the socket has been read to its end for what is missing */
     size_t read_minimum; /* room that a read must have: a whole packet, or a byte */
     bool borrowed;       /* the user's message lies in bytes */
     uint8_t *retired;    /* a former `bytes`, in which it lies */
@@ -62,6 +64,7 @@ struct dxi_inbox {
     size_t parcel_capacity, parcel_first, parcel_count;
     int *descriptors; /* a ring: those of the parcels, in order */
     size_t descriptor_capacity, descriptor_first, descriptor_count;
+    unsigned descriptor_room; /* the most that one read may bring */
 
     struct dxi_requests *requests; /* of the peer: where one that comes will be entered */
 
@@ -70,9 +73,12 @@ struct dxi_inbox {
     size_t message_descriptors_lost;
 };
 
-/* All allocations but those for large messages. descriptor_limit is the decoder's. */
+/*
+ * All allocations but those for large messages. descriptor_limit is the decoder's; descriptor_room is
+ * as much, or more if there are descriptors that bear no message.
+ */
 int dxi_inbox_open(struct dxi_inbox *in, const struct dxi_framing *framing, bool packets,
-                   size_t message_limit, unsigned descriptor_limit);
+                   size_t message_limit, unsigned descriptor_limit, unsigned descriptor_room);
 
 /* Free everything; close what descriptors nobody took. */
 void dxi_inbox_close(struct dxi_inbox *in);
@@ -113,17 +119,26 @@ bool dxi_inbox_expect(struct dxi_inbox *in, struct dxi_arrival *arrival, int *pl
 void dxi_inbox_arrived(struct dxi_inbox *in, size_t size, const struct dxi_arrival *arrival);
 
 /*
- * Take the next message. 1: a whole message; 0: not yet; -EPROTO: see decoder.fault; -EMFILE: its
- * descriptors were lost, ask again for the rest; -ENOMEM. A HELLO is passed to `greet` and
- * consumed. last: nothing more will come.
+ * Who is told of frames that are no messages but the channel's own words: HELLO and those of the fast
+ * lane. 0 or -EPROTO.
  */
-int dxi_inbox_next(struct dxi_inbox *in, bool last, dx_message *ret,
-                   int (*greet)(void *context, const uint8_t *payload, size_t size), void *context);
+typedef int dxi_word_handler(void *context, const struct dxi_frame *frame, const uint8_t *payload);
 
-/* Consume the HELLO if it is the next and has come, and nothing else. 0 or -EPROTO. */
-int dxi_inbox_greeting(struct dxi_inbox *in,
-                       int (*greet)(void *context, const uint8_t *payload, size_t size),
-                       void *context);
+enum {
+    /* The socket is to be read for descriptors: set `searched`, and ask again. */
+    DXI_INBOX_BARE = 2,
+};
+
+/*
+ * Take the next message. 1: a whole message; 0: not yet; -EPROTO: see decoder.fault; -EMFILE: its
+ * descriptors were lost, ask again for the rest; -ENOMEM; or one of the above. Words are passed to
+ * the handler and consumed. last: nothing more will come.
+ */
+int dxi_inbox_next(struct dxi_inbox *in, bool last, dx_message *ret, dxi_word_handler *word,
+                   void *context);
+
+/* Consume the words that are next and have come, and nothing else. 0 or -EPROTO. */
+int dxi_inbox_words(struct dxi_inbox *in, dxi_word_handler *word, void *context);
 
 /* dxi_inbox_next() for the plain message that most are. false: ask dxi_inbox_next(). */
 static inline bool dxi_inbox_next_plain(struct dxi_inbox *in, dx_message *ret)

@@ -13,6 +13,7 @@
 #include "channel/calls.h"
 #include "channel/channel.h"
 #include "channel/inbox.h"
+#include "channel/lane.h"
 #include "channel/node.h"
 #include "channel/outbox.h"
 #include "os/lock.h"
@@ -75,6 +76,7 @@ struct dx_channel {
     struct dxi_spin spin;
     struct dxi_calls calls;
     struct dxi_node node;
+    struct dxi_lane lane;
 
     struct dxi_lock out_lock;
     struct dxi_outbox out;
@@ -144,8 +146,8 @@ int dxi_channel_next(dx_channel *channel, dx_message *ret);
  */
 int dxi_channel_receive(dx_channel *channel, dx_message *ret, struct dxi_patience *patience);
 
-/* A HELLO came. The context is the channel. */
-int dxi_channel_greet(void *context, const uint8_t *payload, size_t size);
+/* A word of the channel's own came. The context is the channel. */
+dxi_word_handler dxi_channel_hear;
 
 /* What became of taking in. */
 enum dxi_taking {
@@ -157,6 +159,9 @@ enum dxi_taking {
 
 /* receive.c; these take in_lock. Take in what has come, up to the backlog, without waiting. */
 enum dxi_taking dxi_channel_take_in(dx_channel *channel);
+
+/* Whether a poll that comes now will tell of what comes next; false: it is here. */
+bool dxi_channel_doze(dx_channel *channel);
 
 /* The same although another thread waits to receive; it looks up within 100 ms, and finds it. */
 void dxi_channel_take_in_anyway(dx_channel *channel);
@@ -227,11 +232,17 @@ enum dxi_flush dxi_channel_flush_now(dx_channel *channel);
 int dxi_channel_send(dx_channel *channel, const dx_message *message, enum dxi_kind kind,
                      uint64_t id, struct dxi_patience *patience);
 
+/* reserve.c; the caller holds out_lock: what was reserved is no more. */
+void dxi_channel_unreserve(dx_channel *channel);
+
 /* send.c: put a small frame without descriptors into the outbox, however full it is. */
 int dxi_channel_leave(dx_channel *channel, const struct dxi_letter *letter);
 
 /* send.c: 0, or the same as a send would answer. The caller holds out_lock. */
 int dxi_channel_check_open(dx_channel *channel);
+
+/* send.c: 0, or -EMSGSIZE and others for what one of the two sides does not take. */
+int dxi_channel_check_limits(dx_channel *channel, const dx_message *message);
 
 /* send.c: whether a message is one, or -EINVAL. */
 int dxi_channel_check_message(dx_channel *channel, const dx_message *message);

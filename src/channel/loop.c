@@ -26,6 +26,19 @@ int dx_channel_write_fd(const dx_channel *channel)
     return error == 0 && fd < 0 ? -ESHUTDOWN : fd;
 }
 
+/* Whether what this side says leaves by the ring. */
+static bool is_fast(const dx_channel *channel)
+{
+    return atomic_load_explicit(&channel->lane.out_is_fast, memory_order_relaxed);
+}
+
+/* Whether something lies here to be sent, or a send was refused for want of room. */
+static bool wants_to_send(const dx_channel *channel)
+{
+    return atomic_load_explicit(&channel->out_pending, memory_order_relaxed) ||
+           atomic_load_explicit(&channel->out_wanted, memory_order_relaxed);
+}
+
 int dx_channel_events(dx_channel *channel)
 {
     int error = dxi_channel_check(channel);
@@ -36,10 +49,10 @@ int dx_channel_events(dx_channel *channel)
     int events = channel->inbound == DXI_INBOUND_OPEN ? POLLIN : 0;
 
     dxi_unlock(&channel->in_lock);
-    if (atomic_load_explicit(&channel->out_pending, memory_order_relaxed) ||
-        atomic_load_explicit(&channel->out_wanted, memory_order_relaxed))
-        events |= POLLOUT;
-    return events;
+    if (!is_fast(channel))
+        return wants_to_send(channel) ? events | POLLOUT : events;
+    /* By the ring: the socket is always ready to be written, and what comes by it tells of room. */
+    return wants_to_send(channel) && dxi_lane_awaits_room(channel) ? POLLIN | POLLOUT : POLLIN;
 }
 
 /* Whether dx_recv() has something to say that came before. The caller holds in_lock. */
@@ -83,6 +96,10 @@ int dx_channel_timeout_ms(dx_channel *channel)
     uint64_t earliest = dxi_requests_earliest(&channel->calls.ours);
 
     dxi_unlock(&channel->in_lock);
+    /* A poll tells of nothing that is in the ring already, nor of room there. */
+    if (!news && (!dxi_channel_doze(channel) ||
+                  (is_fast(channel) && wants_to_send(channel) && dxi_lane_awaits_room(channel))))
+        return 0;
     return news ? 0 : milliseconds_until(earliest);
 }
 
@@ -101,8 +118,11 @@ int dx_channel_process(dx_channel *channel)
     if (error < 0)
         return error;
     /* Whoever was refused is told by this event, and is refused again or not. */
-    atomic_store_explicit(&channel->out_wanted, false, memory_order_relaxed);
+    if (!is_fast(channel) || dxi_lane_awaits_room(channel))
+        atomic_store_explicit(&channel->out_wanted, false, memory_order_relaxed);
     dxi_channel_serve(channel);
+    if (!dxi_channel_doze(channel))
+        dxi_channel_serve(channel);
     dxi_lock(&channel->in_lock);
     bool news =
         ready(channel) || milliseconds_until(dxi_requests_earliest(&channel->calls.ours)) == 0;
@@ -119,12 +139,15 @@ int dx_channel_process(dx_channel *channel)
     return news ? 1 : 0;
 }
 
-size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2])
+size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2], bool *ret_idle)
 {
     bool pending = atomic_load_explicit(&channel->out_pending, memory_order_relaxed);
     bool taking = dxi_channel_take_in(channel) == DXI_TAKING;
     size_t count = 0;
 
+    *ret_idle = !taking || dxi_channel_doze(channel);
+    if (is_fast(channel) && pending && !dxi_lane_awaits_room(channel))
+        pending = false;
     if (taking)
         ret[count++] = (struct pollfd){.fd = channel->read_fd, .events = POLLIN};
     if (!pending)

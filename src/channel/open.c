@@ -71,6 +71,12 @@ int dxi_channel_check_options(const dx_channel_options *options)
                         options->request_limit, DX_REQUEST_LIMIT_MAX);
     if (options->strip_cr && options->framing != DX_FRAMING_LINE)
         return dxi_fail(options->failure, -EINVAL, "strip_cr is for the framing 'line' only");
+    if (options->ring_size > 0 &&
+        (options->ring_size < DX_RING_SIZE_MIN || options->ring_size > DX_RING_SIZE_MAX ||
+         (options->ring_size & (options->ring_size - 1)) != 0))
+        return dxi_fail(options->failure, -EINVAL,
+                        "a ring of %zu bytes is no power of two from %zu to %zu",
+                        options->ring_size, DX_RING_SIZE_MIN, DX_RING_SIZE_MAX);
     if (options->socket_buffer > DX_MESSAGE_LIMIT_MAX)
         return dxi_fail(options->failure, -EINVAL, "a socket buffer of %zu bytes is too large",
                         options->socket_buffer);
@@ -85,6 +91,7 @@ static int greet(dx_channel *channel)
         .descriptor_limit = (uint16_t)channel->descriptor_limit,
         .message_limit = channel->message_limit,
         .request_limit = channel->request_limit,
+        .features = channel->lane.part != DXI_LANE_NONE ? DXI_FEATURE_LANE : 0,
     };
     uint8_t payload[DXI_HELLO_SIZE];
     struct dxi_letter letter = {
@@ -117,7 +124,8 @@ static void configure(dx_channel *channel, const dx_channel_options *options)
      */
     if (channel->read_medium != DXI_MEDIUM_UNIX)
         channel->in.barred = true;
-    else if (channel->descriptor_limit == 0 && channel->framing != &dxi_framing_node)
+    else if (channel->descriptor_limit == 0 && channel->framing != &dxi_framing_node &&
+             channel->lane.part != DXI_LANE_ACCEPTOR)
         channel->in.barred = dxi_os->socket_set(channel->read_fd, SO_PASSRIGHTS, 0) == 0;
     if (channel->type == SOCK_STREAM)
         return;
@@ -148,10 +156,12 @@ static void open_calls(dx_channel *channel, const dx_channel_options *options)
 static void free_channel(dx_channel *channel)
 {
     dxi_node_close(channel);
+    dxi_lane_close(channel);
     dxi_stash_close(&channel->calls.stash);
     dxi_requests_close(&channel->calls.ours);
     dxi_requests_close(&channel->calls.theirs);
     dxi_inbox_close(&channel->in);
+    dxi_channel_unreserve(channel);
     dxi_outbox_close(&channel->out);
     dxi_lock_close(&channel->in_lock);
     dxi_lock_close(&channel->out_lock);
@@ -190,9 +200,15 @@ int dxi_channel_open(dx_channel **ret, const struct dxi_ends *ends,
     dxi_lock_open(&channel->in_lock);
     dxi_lock_open(&channel->out_lock);
     dxi_lock_open(&channel->text_lock);
+    dxi_lane_open(channel, options, ends->is_makers);
     configure(channel, options);
+    unsigned room = channel->descriptor_limit;
+
+    /* An offer of memory bears one, whatever the limit for messages. */
+    if (room == 0 && channel->lane.part == DXI_LANE_ACCEPTOR)
+        room = 1;
     int error = dxi_inbox_open(&channel->in, channel->framing, channel->type != SOCK_STREAM,
-                               channel->message_limit, channel->descriptor_limit);
+                               channel->message_limit, channel->descriptor_limit, room);
 
     if (error == 0 && channel->framing->greets)
         error = greet(channel);
@@ -221,9 +237,10 @@ int dx_channel_pair(dx_channel *ret_ends[2], const dx_channel_options *options)
     if (error < 0)
         return dxi_fail(options->failure, error, "cannot make a socketpair: %s",
                         dx_error_text(error));
-    const struct dxi_ends near = dxi_ends_of_socket(fds[0]);
+    struct dxi_ends near = dxi_ends_of_socket(fds[0]);
     const struct dxi_ends far = dxi_ends_of_socket(fds[1]);
 
+    near.is_makers = true;
     error = dxi_channel_open(&ends[0], &near, options);
     if (error < 0) {
         dxi_os->close(fds[0]);

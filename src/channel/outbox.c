@@ -12,8 +12,6 @@
 #include <string.h>
 
 enum {
-    /* What is collected, or the rest of one piece. */
-    CAPACITY = DXI_PIECE + 4096,
     /* After so many sends without need, the memory for the rest of a large message is given back.
      */
     SMALL_STREAK = 1024,
@@ -37,7 +35,7 @@ int dxi_outbox_reserve(struct dxi_outbox *out, size_t size)
         if (out->capacity - out->end >= size)
             return 0;
     }
-    size_t capacity = held + size > CAPACITY ? held + size : (size_t)CAPACITY;
+    size_t capacity = held + size > DXI_OUTBOX_CAPACITY ? held + size : (size_t)DXI_OUTBOX_CAPACITY;
     uint8_t *larger = dxi_os->resize(out->bytes, capacity);
 
     if (larger == NULL)
@@ -59,14 +57,14 @@ void dxi_outbox_sent(struct dxi_outbox *out, size_t size)
     out->start += size;
     if (out->start < out->end)
         return;
-    if (out->end > CAPACITY)
+    if (out->end > DXI_OUTBOX_CAPACITY)
         out->small_streak = 0;
     out->start = out->end = 0;
 }
 
 void dxi_outbox_rest(struct dxi_outbox *out)
 {
-    if (out->capacity <= CAPACITY || ++out->small_streak <= SMALL_STREAK)
+    if (out->capacity <= DXI_OUTBOX_CAPACITY || ++out->small_streak <= SMALL_STREAK)
         return;
     dxi_os->release(out->bytes);
     out->bytes = NULL;

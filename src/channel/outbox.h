@@ -25,6 +25,8 @@ enum {
      * buffer one goes at a time, and the sides take turns.
      */
     DXI_PIECE = (64 << 10) + DXI_HEADER_SIZE,
+    /* What is collected, or the rest of one piece. */
+    DXI_OUTBOX_CAPACITY = DXI_PIECE + 4096,
 };
 
 struct dxi_outbox {
@@ -32,7 +34,10 @@ struct dxi_outbox {
     size_t capacity, start, end;
     unsigned small_streak; /* sends in a row that needed no large one */
     bool corked;
-    bool ended;          /* dx_channel_end() was said */
+    bool ended;     /* dx_channel_end() was said */
+    void *reserved; /* by dx_reserve(): where the user writes, or NULL */
+    size_t reserved_size;
+    void *scratch;       /* in which that lies, unless in the ring */
     int error;           /* a message was cut off, or the peer is gone: nothing can follow */
     bool lost;           /* something that had been accepted never left */
     size_t packet_limit; /* the largest packet, headers included; 0 for a stream */
@@ -43,6 +48,12 @@ struct dxi_outbox {
 static inline size_t dxi_outbox_size(const struct dxi_outbox *out)
 {
     return out->end - out->start;
+}
+
+/* Whether it holds memory that a large message needed, and dxi_outbox_rest() is to be asked. */
+static inline bool dxi_outbox_is_large(const struct dxi_outbox *out)
+{
+    return out->capacity > DXI_OUTBOX_CAPACITY;
 }
 
 void dxi_outbox_close(struct dxi_outbox *out);
@@ -64,7 +75,7 @@ static inline bool dxi_outbox_collect_plain(struct dxi_outbox *out, const void *
     if (!out->plain || size > out->plain_limit || out->end - out->start + total > DXI_COALESCE ||
         out->end + total > out->capacity)
         return false;
-    dxi_native_plain_header(out->bytes + out->end, size);
+    dxi_native_plain_header(out->bytes + out->end, size, DXI_KIND_MESSAGE, 0);
     if (size > 0)
         memcpy(out->bytes + out->end + DXI_HEADER_SIZE, data, size);
     out->end += total;

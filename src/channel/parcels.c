@@ -17,19 +17,20 @@
 /* Descriptors in messages that nobody received yet, as multiples of what one message may bear. */
 enum { BACKLOG_MESSAGES = 4 };
 
-int dxi_parcels_open(struct dxi_inbox *in, unsigned descriptor_limit)
+int dxi_parcels_open(struct dxi_inbox *in, unsigned descriptor_room)
 {
+    in->descriptor_room = descriptor_room;
     /* One parcel must find a place even where none is welcome, to say so. */
-    in->parcel_capacity = descriptor_limit * BACKLOG_MESSAGES + 1;
+    in->parcel_capacity = descriptor_room * BACKLOG_MESSAGES + 1;
     in->parcels = dxi_os->allocate(in->parcel_capacity * sizeof(*in->parcels));
     if (in->parcels == NULL)
         return -ENOMEM;
-    if (descriptor_limit == 0)
+    if (descriptor_room == 0)
         return 0;
     /* Room for one more than the limit lets us see that a peer went over it. */
-    in->descriptor_capacity = descriptor_limit * BACKLOG_MESSAGES + 1;
+    in->descriptor_capacity = descriptor_room * BACKLOG_MESSAGES + 1;
     in->descriptors = dxi_os->allocate(in->descriptor_capacity * sizeof(int));
-    in->message_descriptors = dxi_os->allocate(descriptor_limit * sizeof(int));
+    in->message_descriptors = dxi_os->allocate(descriptor_room * sizeof(int));
     return in->descriptors == NULL || in->message_descriptors == NULL ? -ENOMEM : 0;
 }
 
@@ -62,7 +63,7 @@ void dxi_parcels_release(struct dxi_inbox *in)
 
 bool dxi_inbox_expect(struct dxi_inbox *in, struct dxi_arrival *arrival, int *place)
 {
-    size_t limit = in->decoder.descriptor_limit;
+    size_t limit = in->descriptor_room;
 
     *arrival = (struct dxi_arrival){
         .descriptors = place,
@@ -83,12 +84,13 @@ bool dxi_inbox_expect(struct dxi_inbox *in, struct dxi_arrival *arrival, int *pl
 
 void dxi_parcels_arrived(struct dxi_inbox *in, size_t size, const struct dxi_arrival *arrival)
 {
-    uint64_t start = in->position + dxi_inbox_size(in);
+    /* What comes by the socket while the bytes come by the ring is in order, and that is all. */
+    uint64_t start = in->from_ring ? 0 : in->position + dxi_inbox_size(in);
     size_t slot = (in->parcel_first + in->parcel_count) % in->parcel_capacity;
 
     in->parcels[slot] = (struct dxi_parcel){
         .start = start,
-        .end = start + size,
+        .end = in->from_ring ? UINT64_MAX : start + size,
         .count = (uint16_t)arrival->count,
         .lost = arrival->lost,
     };
@@ -99,6 +101,14 @@ void dxi_parcels_arrived(struct dxi_inbox *in, size_t size, const struct dxi_arr
         in->descriptors[place] = arrival->descriptors[i];
         in->descriptor_count++;
     }
+}
+
+void dxi_parcels_turn(struct dxi_inbox *in)
+{
+    size_t last = (in->parcel_first + in->parcel_count - 1) % in->parcel_capacity;
+
+    in->parcels[last].start = 0;
+    in->parcels[last].end = UINT64_MAX;
 }
 
 static int fault(struct dxi_inbox *in, enum dxi_violation violation, uint64_t value, uint64_t limit)

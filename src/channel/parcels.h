@@ -7,7 +7,7 @@
 
 #include "channel/inbox.h"
 
-int dxi_parcels_open(struct dxi_inbox *in, unsigned descriptor_limit);
+int dxi_parcels_open(struct dxi_inbox *in, unsigned descriptor_room);
 void dxi_parcels_close(struct dxi_inbox *in);
 
 /* Close what the user did not take of the last message. */
@@ -15,6 +15,9 @@ void dxi_parcels_release(struct dxi_inbox *in);
 
 /* A read of this size, not yet counted in `end`, brought these. */
 void dxi_parcels_arrived(struct dxi_inbox *in, size_t size, const struct dxi_arrival *arrival);
+
+/* What the last read brought did not come with a message, but for one that comes by the ring. */
+void dxi_parcels_turn(struct dxi_inbox *in);
 
 /*
  * Bind what arrived to this frame, which begins at the inbox's position, as the message's

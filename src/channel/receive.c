@@ -32,12 +32,20 @@ enum {
     READS_UNTIMED = 512,
 };
 
+/* Whether what comes next comes by the ring. */
+static bool is_fast(const dx_channel *channel)
+{
+    return atomic_load_explicit(&channel->lane.in_is_fast, memory_order_relaxed);
+}
+
 void dxi_channel_mourn(dx_channel *channel)
 {
     atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
     atomic_store_explicit(&channel->peer_dead, true, memory_order_relaxed);
     if (channel->drain_limited)
         return;
+    if (is_fast(channel))
+        dxi_lane_mourn(channel);
     ssize_t queued = dxi_os->queued(channel->read_fd);
 
     channel->drain_limited = true;
@@ -71,9 +79,8 @@ int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault)
     return dxi_channel_fail_fault(channel, fault);
 }
 
-int dxi_channel_greet(void *context, const uint8_t *payload, size_t size)
+static int greet(dx_channel *channel, const uint8_t *payload, size_t size)
 {
-    dx_channel *channel = context;
     struct dxi_hello hello;
     int error = dxi_hello_decode(payload, size, &hello, &channel->in.decoder.fault);
 
@@ -88,7 +95,16 @@ int dxi_channel_greet(void *context, const uint8_t *payload, size_t size)
     atomic_store_explicit(&channel->peer_requests, hello.request_limit, memory_order_relaxed);
     /* Stored with release, after the descriptors: pairs with the acquire in send.c. */
     atomic_store_explicit(&channel->peer_limit, limit > 0 ? limit : 1, memory_order_release);
+    dxi_lane_greeted(channel, hello.features);
     return 0;
+}
+
+int dxi_channel_hear(void *context, const struct dxi_frame *frame, const uint8_t *payload)
+{
+    dx_channel *channel = context;
+
+    return frame->kind == DXI_KIND_HELLO ? greet(channel, payload, frame->size)
+                                         : dxi_lane_hear(channel, frame, payload);
 }
 
 /* What a read says besides bytes. Returns as dxi_channel_fill(). */
@@ -163,8 +179,33 @@ static ssize_t read_once(dx_channel *channel, void *bytes, size_t size, struct d
     return dxi_os->read(channel->read_fd, bytes, size, channel->read_medium == DXI_MEDIUM_PIPE);
 }
 
+/* By the ring, and if that is empty, by what the socket says of it. As dxi_channel_fill(). */
+static int fill_fast(dx_channel *channel, size_t most)
+{
+    int filled = dxi_lane_fill(channel, most);
+
+    if (filled > 0)
+        look_for_death(channel);
+    if (filled != 0)
+        return filled;
+    int attended = dxi_lane_attend(channel);
+
+    /* Whoever has let go, or has died, had published before. */
+    filled = attended < 0 ? attended : 0;
+    if (filled == 0)
+        filled = dxi_lane_fill(channel, most);
+    if (filled == 0 && channel->lane.socket_over)
+        close_inbound(channel);
+    if (filled > 0)
+        look_for_death(channel);
+    return filled;
+}
+
 int dxi_channel_fill(dx_channel *channel, size_t most)
 {
+    if (is_fast(channel))
+        return fill_fast(channel, most);
+
     struct dxi_inbox *in = &channel->in;
     struct dxi_arrival arrival;
     int place[DX_DESCRIPTORS_MAX + 1];
@@ -205,6 +246,10 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
         return dxi_channel_break(channel, &cut);
     }
     dxi_inbox_arrived(in, (size_t)received, &arrival);
+    dxi_lane_note_move(channel);
+    /* What came before the switch is received before what is wrong behind it is told. */
+    if (dxi_lane_look_for_switch(channel, arrival.count > 0 || arrival.lost) < 0)
+        dxi_channel_break(channel, &in->decoder.fault);
     if (channel->drain_limited) {
         size_t drained = channel->type == SOCK_DGRAM ? 1 : (size_t)received;
 
@@ -241,7 +286,7 @@ static enum dxi_taking take_in(dx_channel *channel, bool anyway)
             taking = DXI_TAKING_FULL;
         if (filled <= 0)
             break;
-        if (dxi_inbox_greeting(in, dxi_channel_greet, channel) < 0)
+        if (dxi_inbox_words(in, dxi_channel_hear, channel) < 0)
             dxi_channel_break(channel, &in->decoder.fault);
     }
     dxi_unlock(&channel->in_lock);
@@ -258,6 +303,17 @@ void dxi_channel_take_in_anyway(dx_channel *channel)
     take_in(channel, true);
 }
 
+bool dxi_channel_doze(dx_channel *channel)
+{
+    bool dozes = true;
+
+    dxi_lock(&channel->in_lock);
+    if (is_fast(channel) && channel->inbound == DXI_INBOUND_OPEN)
+        dozes = dxi_lane_doze(channel);
+    dxi_unlock(&channel->in_lock);
+    return dozes;
+}
+
 size_t dxi_channel_backlog(dx_channel *channel)
 {
     dxi_lock(&channel->in_lock);
@@ -265,84 +321,6 @@ size_t dxi_channel_backlog(dx_channel *channel)
 
     dxi_unlock(&channel->in_lock);
     return size;
-}
-
-/* The inbox has no more messages, and the kernel nothing more for it: say how it ended. */
-static int finish(dx_channel *channel)
-{
-    const struct dxi_inbox *in = &channel->in;
-    size_t rest = dxi_inbox_size(in);
-
-    if (channel->framing->greets && !in->decoder.greeted)
-        return dxi_channel_fail(channel, -EPIPE,
-                                "the peer ended before it had greeted; does it speak the native "
-                                "protocol?");
-    if (rest == 0 && !in->decoder.continued)
-        return 0;
-    if (in->decoder.continued)
-        return dxi_channel_fail(
-            channel, -EPIPE, "the conversation ended in the middle of a message, after %zu bytes",
-            in->decoder.assembled + rest);
-    return dxi_channel_fail(
-        channel, -EPIPE, "the conversation ended in the middle of a message: %zu of %zu bytes came",
-        rest, in->decoder.needed);
-}
-
-/* Everything has been delivered, and this is how it ended. */
-static int last_word(dx_channel *channel, int result)
-{
-    dxi_inbox_discard(&channel->in);
-    channel->in.decoder.plain = false;
-    channel->inbound = DXI_INBOUND_OVER;
-    channel->inbound_result = result;
-    return result;
-}
-
-/* The next message of the inbox, or what there is to say instead. -EAGAIN: more must come first. */
-int dxi_channel_next(dx_channel *channel, dx_message *ret)
-{
-    struct dxi_inbox *in = &channel->in;
-
-    if (channel->inbound == DXI_INBOUND_OVER)
-        return channel->inbound_result;
-    /* A channel may break while a sender takes in: what came before that is still to be delivered.
-     */
-    bool broken = channel->inbound == DXI_INBOUND_BROKEN;
-    int status;
-
-    do {
-        status = dxi_inbox_next(in, channel->inbound == DXI_INBOUND_LAST, ret, dxi_channel_greet,
-                                channel);
-        if (status != 1)
-            break;
-        status = dxi_node_sort(channel, ret);
-        if (status == 1)
-            status = dxi_calls_sort(channel, ret);
-        if (status == 1)
-            return 1;
-        dxi_inbox_release(in);
-    } while (status == 0);
-
-    switch (status) {
-    case 0:
-        if (broken)
-            return last_word(channel, -EPROTO);
-        if (channel->inbound == DXI_INBOUND_LAST)
-            return last_word(channel, finish(channel));
-        return -EAGAIN;
-    case -EPROTO:
-        if (!broken)
-            dxi_channel_break(channel, &in->decoder.fault);
-        return last_word(channel, -EPROTO);
-    case -EMFILE:
-        return dxi_channel_fail(
-            channel, status,
-            "%zu descriptors came with a message and were lost: this process is "
-            "at its limit of open files (RLIMIT_NOFILE)",
-            in->message_descriptors_lost);
-    default:
-        return dxi_channel_fail(channel, status, "no memory to receive a message");
-    }
 }
 
 /*
@@ -357,6 +335,8 @@ static int look(dx_channel *channel, struct dxi_patience *patience)
 {
     struct dxi_spin *spin = &channel->spin;
 
+    if (is_fast(channel))
+        return dxi_lane_look(channel, patience);
     if (spin->limit_ns == 0 || patience->timeout_ms == DX_NOW)
         return 0;
     if (spin->skip > 0) {
@@ -407,12 +387,19 @@ int dxi_channel_receive(dx_channel *channel, dx_message *ret, struct dxi_patienc
     int status = dxi_channel_next(channel, ret);
 
     while (status == -EAGAIN) {
-        int filled = read_now ? dxi_channel_fill(channel, SIZE_MAX) : 0;
+        /* The ring is looked at for nothing, the socket behind it only when it is empty. */
+        bool fast = is_fast(channel);
+        int filled = fast       ? dxi_lane_fill(channel, SIZE_MAX)
+                     : read_now ? dxi_channel_fill(channel, SIZE_MAX)
+                                : 0;
 
         if (filled == 0 && channel->inbound == DXI_INBOUND_OPEN) {
-            channel->waits_first = read_now ? (unsigned)WAITS_FIRST : channel->waits_first - 1;
+            channel->waits_first =
+                read_now || fast ? (unsigned)WAITS_FIRST : channel->waits_first - 1;
             filled = look(channel, patience);
         }
+        if (fast && filled == 0 && channel->inbound == DXI_INBOUND_OPEN)
+            filled = dxi_channel_fill(channel, SIZE_MAX);
         if (filled < 0)
             return filled;
         if (filled == 0 && channel->inbound == DXI_INBOUND_OPEN) {

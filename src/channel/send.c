@@ -42,6 +42,8 @@ int dxi_channel_check_open(dx_channel *channel)
         return dxi_channel_fail(channel, -ESHUTDOWN, "nothing can be sent after dx_channel_end()");
     if (atomic_load_explicit(&channel->peer_gone, memory_order_relaxed))
         return dxi_channel_fail(channel, -EPIPE, "the peer has gone, or takes nothing more");
+    if (channel->out.reserved != NULL)
+        return dxi_channel_fail(channel, -EBUSY, "what dx_reserve() gave is still to be committed");
     return 0;
 }
 
@@ -54,7 +56,7 @@ static bool within_peer_limit(dx_channel *channel, size_t size)
 }
 
 /* The limits of both sides. The peer's are known when its HELLO has come; nobody waits for it. */
-static int check_limits(dx_channel *channel, const dx_message *message)
+int dxi_channel_check_limits(dx_channel *channel, const dx_message *message)
 {
     if (message->size > channel->message_limit)
         return dxi_channel_fail(channel, -EMSGSIZE, "a message of %zu bytes; the limit is %zu",
@@ -159,11 +161,14 @@ int dxi_channel_send(dx_channel *channel, const dx_message *message, enum dxi_ki
 
     /* An error has a limit of its own, which every peer accepts. */
     if (status == 0 && kind != DXI_KIND_ERROR)
-        status = check_limits(channel, message);
+        status = dxi_channel_check_limits(channel, message);
     if (status == 0 && channel->framing == &dxi_framing_node)
         status = dxi_node_prepare(channel, message, &letter, patience);
     if (status < 0)
         return status;
+    if (channel->lane.quick && message->descriptor_count == 0 && kind <= DXI_KIND_REPLY &&
+        dxi_lane_send_plain(channel, message->data, message->size, (uint8_t)kind, id))
+        return 0;
     if (channel->out.corked && message->descriptor_count == 0 && message->size < COLLECT_MAX) {
         status = collect(channel, &letter);
         if (status > 0)
@@ -266,8 +271,11 @@ int dx_send(dx_channel *channel, const void *data, size_t size, int timeout_ms)
         return dxi_channel_fail(channel, -EINVAL, "a message without its bytes");
 
     dxi_lock(&channel->out_lock);
-    if (channel->out.plain && !hopeless(channel) && within_peer_limit(channel, size) &&
-        dxi_outbox_collect_plain(&channel->out, data, size)) {
+    if (channel->lane.quick && !hopeless(channel) &&
+        dxi_lane_send_plain(channel, data, size, DXI_KIND_MESSAGE, 0)) {
+        status = 0;
+    } else if (channel->out.plain && !hopeless(channel) && within_peer_limit(channel, size) &&
+               dxi_outbox_collect_plain(&channel->out, data, size)) {
         atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
     } else {
         dx_message message = {.data = data, .size = size};
@@ -288,7 +296,8 @@ int dx_cork(dx_channel *channel)
     struct dxi_outbox *out = &channel->out;
 
     out->corked = true;
-    out->plain = channel->framing == &dxi_framing_native && !out->ended && out->error == 0;
+    out->plain = channel->framing == &dxi_framing_native && !out->ended && out->error == 0 &&
+                 channel->lane.course == DXI_COURSE_SOCKET && out->reserved == NULL;
     out->plain_limit = COLLECT_MAX - 1;
     if (out->plain_limit > channel->message_limit)
         out->plain_limit = channel->message_limit;
@@ -324,11 +333,23 @@ int dx_flush(dx_channel *channel, int timeout_ms)
     return status;
 }
 
+/* In order behind everything else, and with the socket left open for wake-ups. */
+static int say_the_end_by_ring(dx_channel *channel, struct dxi_patience *patience)
+{
+    struct dxi_letter end = {.kind = DXI_KIND_END};
+    struct dxi_parting parting;
+    int status = dxi_parting_begin(&parting, channel->framing, &end, 0);
+
+    return status < 0 ? status : dxi_channel_transmit(channel, &parting, NULL, 0, patience);
+}
+
 /* Tell the peer that nothing more will come. */
 static int say_the_end(dx_channel *channel, struct dxi_patience *patience)
 {
     int status;
 
+    if (channel->lane.course == DXI_COURSE_RING)
+        return say_the_end_by_ring(channel, patience);
     if (channel->type != SOCK_DGRAM) {
         status = dxi_channel_stop_writing(channel);
         return status == -ENOTCONN ? 0 : status;
@@ -355,12 +376,14 @@ static int end_locked(dx_channel *channel, int timeout_ms)
 
     if (channel->out.ended)
         return 0;
+    dxi_channel_unreserve(channel);
     int status = flush_locked(channel, &patience);
 
     if (status == 0)
         status = say_the_end(channel, &patience);
     if (status == 0)
         channel->out.ended = true;
+    dxi_lane_note_quick(channel);
     dxi_channel_note_wanted(channel, status);
     return status;
 }
@@ -388,6 +411,7 @@ bool dxi_channel_end_now(dx_channel *channel)
     if (!channel->out.ended && dxi_outbox_size(&channel->out) == 0 &&
         say_the_end(channel, &none) == 0)
         channel->out.ended = true;
+    dxi_lane_note_quick(channel);
     bool said = channel->out.ended || channel->out.error < 0;
 
     dxi_unlock(&channel->out_lock);

@@ -21,6 +21,8 @@ enum {
     /* How long a receiver in another thread may take to wake, and how often to look for it. */
     RECEIVER_WAKES_NS = 10 * 1000 * 1000,
     RECEIVER_LOOK_NS = 100 * 1000,
+    /* While it is open whether there will be a fast lane, so many sends go between two looks. */
+    LANE_LOOKS = 16,
 };
 
 void dxi_channel_note_due(dx_channel *channel, _Atomic unsigned *count)
@@ -32,9 +34,20 @@ void dxi_channel_note_due(dx_channel *channel, _Atomic unsigned *count)
 /* What the channel itself has to say, between two messages. */
 static void write_due(dx_channel *channel)
 {
+    /* In the ring the user writes now where it would have to stand. */
+    if (channel->out.reserved != NULL && channel->lane.course == DXI_COURSE_RING)
+        return;
     dxi_calls_write_due(channel);
     if (dxi_node_is_due(channel))
         dxi_node_write_due(channel);
+    dxi_lane_write_due(channel);
+}
+
+/* Whether something was written to the ring that the peer was not shown. */
+static bool unpublished(const dx_channel *channel)
+{
+    return channel->lane.course == DXI_COURSE_RING &&
+           channel->lane.out.tail != channel->lane.out.published;
 }
 
 static void note_pending(dx_channel *channel)
@@ -43,7 +56,8 @@ static void note_pending(dx_channel *channel)
         dxi_outbox_rest(&channel->out);
     /* In this order, see dxi_channel_note_due(). */
     atomic_store_explicit(&channel->out_pending, false, memory_order_seq_cst);
-    if (dxi_outbox_size(&channel->out) > 0 || dxi_node_is_due(channel) ||
+    if (dxi_outbox_size(&channel->out) > 0 || unpublished(channel) || dxi_node_is_due(channel) ||
+        atomic_load_explicit(&channel->lane.due, memory_order_seq_cst) > 0 ||
         atomic_load_explicit(&channel->calls.due, memory_order_seq_cst) > 0)
         atomic_store_explicit(&channel->out_pending, true, memory_order_seq_cst);
 }
@@ -74,6 +88,7 @@ static void abandon(dx_channel *channel, int error)
 {
     channel->out.error = error;
     channel->out.plain = false;
+    channel->lane.quick = false;
     channel->out.lost = channel->out.lost || dxi_outbox_size(&channel->out) > 0;
     dxi_outbox_sent(&channel->out, dxi_outbox_size(&channel->out));
     if (channel->write_medium > DXI_MEDIUM_SOCKET)
@@ -162,6 +177,7 @@ static ssize_t send_parts(dx_channel *channel, struct iovec *parts, size_t count
     }
     int fd = channel->write_fd;
 
+    dxi_lane_note_move(channel);
     if (channel->write_medium <= DXI_MEDIUM_SOCKET)
         return dxi_os->send(fd, parts, count, descriptors, descriptor_count);
     /* A socket refuses once it was shut down; a pipe would go on taking. */
@@ -178,13 +194,17 @@ static ssize_t send_once(dx_channel *channel, struct dxi_parting *parting, const
     struct dxi_outbox *out = &channel->out;
     struct iovec parts[4];
     size_t count = 0;
+    const struct dxi_lane *lane = &channel->lane;
     size_t queued = dxi_outbox_next(out);
 
+    /* Behind the last frame for the socket lie those for the ring. */
+    if (lane->course == DXI_COURSE_LEAVING && queued > lane->socket_left)
+        queued = lane->socket_left;
     if (queued > 0)
         parts[count++] = (struct iovec){.iov_base = out->bytes + out->start, .iov_len = queued};
     /* Descriptors belong to the first byte of a send: nothing may stand before their message. */
-    bool joined =
-        parting != NULL && (queued == 0 || (out->packet_limit == 0 && descriptor_count == 0));
+    bool joined = parting != NULL && lane->course != DXI_COURSE_LEAVING &&
+                  (queued == 0 || (out->packet_limit == 0 && descriptor_count == 0));
 
     if (joined)
         count += dxi_parting_parts(parting, parts + count);
@@ -194,18 +214,42 @@ static ssize_t send_once(dx_channel *channel, struct dxi_parting *parting, const
 
     if (channel->type == SOCK_DGRAM)
         dxi_channel_take_in_datagrams(channel);
-    ssize_t sent = send_parts(channel, parts, count, bearing ? descriptors : NULL,
-                              bearing ? descriptor_count : 0);
+    if (!bearing)
+        descriptor_count = 0;
+    ssize_t sent = lane->course == DXI_COURSE_RING
+                       ? dxi_lane_send(channel, parts, count, descriptors, descriptor_count)
+                       : send_parts(channel, parts, count, descriptors, descriptor_count);
 
     if (sent <= 0)
         return sent;
     size_t from_outbox = (size_t)sent < queued ? (size_t)sent : queued;
 
-    if (from_outbox > 0)
+    if (from_outbox > 0) {
         dxi_outbox_sent(out, from_outbox);
+        dxi_lane_left(channel, from_outbox);
+    }
     if ((size_t)sent > from_outbox)
         dxi_parting_sent(parting, (size_t)sent - from_outbox);
     return sent;
+}
+
+/* One who only sends must look now and then whether there is an offer, or an answer to one. */
+static void look_for_lane(dx_channel *channel)
+{
+    struct dxi_lane *lane = &channel->lane;
+
+    if (!atomic_load_explicit(&lane->settled, memory_order_relaxed) &&
+        atomic_load_explicit(&lane->moves, memory_order_relaxed) % LANE_LOOKS == LANE_LOOKS - 1)
+        dxi_channel_take_in(channel);
+}
+
+/* What the lane had to say could not be said before something else had left. */
+static void settle_lane(dx_channel *channel)
+{
+    if (atomic_load_explicit(&channel->lane.due, memory_order_relaxed) == 0)
+        return;
+    write_due(channel);
+    (void)dxi_channel_push(channel);
 }
 
 /*
@@ -218,6 +262,9 @@ int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const
     int error = 0;
 
     write_due(channel);
+    if (unpublished(channel))
+        dxi_lane_publish(channel);
+    look_for_lane(channel);
     while (dxi_outbox_size(&channel->out) > 0 || (parting != NULL && !parting->finished)) {
         ssize_t sent = send_once(channel, parting, descriptors, descriptor_count);
 
@@ -229,6 +276,8 @@ int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const
         if (error < 0)
             break;
     }
+    if (error == 0)
+        settle_lane(channel);
     if (error == -EPROTO && channel->write_medium > DXI_MEDIUM_SOCKET)
         dxi_channel_stop_writing(channel);
     if (error < 0 && parting != NULL && parting->begun) {
@@ -252,6 +301,8 @@ int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const
 
 int dxi_channel_push(dx_channel *channel)
 {
+    if (unpublished(channel))
+        dxi_lane_publish(channel);
     while (dxi_outbox_size(&channel->out) > 0) {
         ssize_t sent = send_once(channel, NULL, NULL, 0);
 
@@ -272,6 +323,8 @@ enum dxi_flush dxi_channel_flush_now(dx_channel *channel)
     write_due(channel);
     int error = dxi_channel_push(channel);
 
+    if (error == 0)
+        settle_lane(channel);
     note_pending(channel);
     dxi_unlock(&channel->out_lock);
     return error == 0 ? DXI_FLUSHED : DXI_FLUSH_REFUSED;

@@ -18,6 +18,9 @@ enum {
     LOOK_UP_MS = 100,
     /* What the kernel refused to send, for want of memory for one, is tried again so often. */
     REFUSED_MS = 10,
+    /* A sender by the ring whose wake-ups another thread may read looks up this often, and less. */
+    OTHER_PAUSE_NS = 50 * 1000,
+    OTHER_PAUSE_MAX_NS = 5 * 1000 * 1000,
 };
 
 uint64_t dxi_patience_deadline(struct dxi_patience *patience)
@@ -87,18 +90,46 @@ static bool watch_death(const struct watch *watch)
     return watch->death_at < watch->count && watch->polled[watch->death_at].revents != 0;
 }
 
+/* Read what the socket says of the ring. Whether a poll of it will tell what comes next. */
+static bool attend(dx_channel *channel, enum dxi_taking taking)
+{
+    bool drained = false;
+
+    if (taking == DXI_TAKING_OTHER)
+        return false;
+    dxi_lock(&channel->in_lock);
+    if (atomic_load_explicit(&channel->lane.in_is_fast, memory_order_relaxed) &&
+        !channel->lane.socket_over && !channel->receiver_waits)
+        drained = dxi_lane_attend(channel) == 0;
+    dxi_unlock(&channel->in_lock);
+    return drained;
+}
+
 int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
 {
     uint64_t deadline = dxi_patience_deadline(patience);
     uint64_t stalled = 0; /* when it is a deadlock; 0: the backlog has room */
+    uint64_t pause = OTHER_PAUSE_NS;
+    bool ring = channel->lane.course == DXI_COURSE_RING;
 
-    for (;;) {
+    for (bool first = true;; first = false) {
         enum dxi_taking taking = dxi_channel_take_in(channel);
+        bool listening = taking == DXI_TAKING;
         uint64_t until = deadline;
         struct watch watch;
 
+        if (ring)
+            listening = attend(channel, taking);
         if (atomic_load_explicit(&channel->broken, memory_order_relaxed))
             return -EPROTO;
+        if (ring && atomic_load_explicit(&channel->peer_gone, memory_order_relaxed))
+            return 0; /* the send will say so */
+        int room = ring ? dxi_lane_expect_room(channel, taking == DXI_TAKING, first) : 0;
+
+        if (room == 1 || room < 0)
+            return room < 0 ? room : 0;
+        if (room == 2)
+            continue;
         if (taking != DXI_TAKING_FULL)
             stalled = 0;
         else if (stalled == 0)
@@ -110,17 +141,29 @@ int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
 
         if (taking == DXI_TAKING_OTHER || untold)
             until = earlier(until, dxi_deadline(LOOK_UP_MS));
-        watch_begin(&watch, channel, taking == DXI_TAKING, true);
+        /* A receiver in another thread may read our wake-up, or nobody can. */
+        if (ring && (!listening || !dxi_os->single_threaded())) {
+            until = earlier(until, dxi_os->now_ns() + pause);
+            pause = pause < OTHER_PAUSE_MAX_NS ? pause * 2 : pause;
+        }
+        watch_begin(&watch, channel, listening, !ring || channel->lane.wants_socket);
         int ready = dxi_os->poll(watch.polled, watch.count, until);
 
+        if (ring)
+            dxi_lane_feed(channel);
         if (ready < 0)
             return dxi_channel_fail(channel, ready, "cannot wait: %s", dx_error_text(ready));
         if (watch_death(&watch)) {
             atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
             return dxi_channel_fail(channel, -EPIPE, "the peer has died");
         }
-        if ((watch.polled[watch.write_at].revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) != 0)
+        if ((watch.polled[watch.write_at].revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) !=
+            0) {
+            if (ring && (watch.polled[0].revents & (POLLERR | POLLHUP)) != 0)
+                atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
+            channel->lane.wants_socket = false;
             return 0;
+        }
         /* Looked at each time: a peer that talks without pause must not keep us past it. */
         if (passed(deadline))
             return dxi_channel_fail(channel, -ETIMEDOUT,
@@ -169,7 +212,15 @@ static int sleep_once(dx_channel *channel, struct dxi_patience *patience, enum d
     if (flushed == DXI_FLUSH_REFUSED)
         until = earlier(until, dxi_deadline(REFUSED_MS));
     /* Who is sending in another thread sends what is pending, or leaves it to our next look. */
-    watch_begin(&watch, channel, true, pending && flushed == DXI_FLUSHED);
+    bool ring = atomic_load_explicit(&channel->lane.out_is_fast, memory_order_relaxed);
+
+    /* For room in the ring the socket tells, too; if there is some by now, send again. */
+    if (pending && flushed == DXI_FLUSHED && ring && dxi_lane_awaits_room(channel))
+        return 0;
+    watch_begin(&watch, channel, true, pending && flushed == DXI_FLUSHED && !ring);
+    if (atomic_load_explicit(&channel->lane.in_is_fast, memory_order_relaxed) &&
+        !dxi_lane_doze(channel))
+        return 1;
 
     channel->receiver_waits = true;
     dxi_unlock(&channel->in_lock);

@@ -163,6 +163,7 @@ int dxi_handover_make(struct dxi_recipe *recipe)
                                  pipes ? "two pipes" : "a socketpair", dx_error_text(error));
     if (!pipes) {
         recipe->parent_ends = dxi_ends_of_socket(fds[0]);
+        recipe->parent_ends.is_makers = true;
         recipe->child_ends[0] = fds[1];
     }
     return 0;

@@ -99,12 +99,16 @@ int dxi_process_await(dx_process *process, uint64_t deadline_ns)
             until = sooner(until, dxi_deadline(END_AGAIN_MS));
 
         struct pollfd sources[3] = {{.fd = process->pidfd, .events = POLLIN}};
-        size_t count = dxi_channel_poll_set(process->channel, sources + 1);
+        bool idle;
+        size_t count = dxi_channel_poll_set(process->channel, sources + 1, &idle);
+
+        if (!idle)
+            until = 0;
         int ready = dxi_os->poll(sources, 1 + count, until);
 
         if (ready < 0)
             return ready;
-        if (any_event(sources + 1, count))
+        if (!idle || any_event(sources + 1, count))
             dxi_channel_serve(process->channel);
         if (sources[0].revents != 0) {
             ended = dxi_process_notice_end(process);

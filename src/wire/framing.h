@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The kinds of frame. The numbers up to 6 are those of the native header. */
+/* The kinds of frame. The numbers up to 13 are those of the native header. */
 enum dxi_kind {
     DXI_KIND_HELLO = 1,
     DXI_KIND_MESSAGE = 2,
@@ -22,6 +22,17 @@ enum dxi_kind {
     DXI_KIND_REPLY = 4,
     DXI_KIND_ERROR = 5,
     DXI_KIND_CANCEL = 6,
+
+    /* Of the fast lane, see channel/lane.h: by the socket before the switch, */
+    DXI_KIND_OFFER = 7,
+    DXI_KIND_ACCEPT = 8,
+    DXI_KIND_DECLINE = 9,
+    DXI_KIND_SWITCH = 10,
+    /* by the socket after it, */
+    DXI_KIND_WAKE = 11,
+    DXI_KIND_DESCRIPTORS = 12,
+    /* and in the ring. */
+    DXI_KIND_END = 13,
 
     /* pkt-line: packets without data. */
     DXI_KIND_FLUSH = 64,
@@ -62,6 +73,11 @@ enum dxi_violation {
     DXI_VIOLATION_REQUEST_LIMIT,     /* limit: requests that may be open */
     DXI_VIOLATION_DUPLICATE_REQUEST, /* value: an id that is open */
     DXI_VIOLATION_UNKNOWN_REPLY,     /* value: an id that no request had */
+
+    /* The fast lane. */
+    DXI_VIOLATION_LANE_WORD,    /* value: the kind of a word of the lane that has something wrong */
+    DXI_VIOLATION_LANE_OUTSIDE, /* value: the kind of a frame that belongs into the ring */
+    DXI_VIOLATION_RING,         /* positions that cannot be */
 
     /* Framings of other programs. */
     DXI_VIOLATION_TERMINATED,        /* nul: as LINE */
@@ -124,6 +140,7 @@ struct dxi_decoder {
     size_t assembled; /* payload of the message in earlier frames */
     bool plain;       /* dxi_native_plain() may be asked */
     bool strip_cr;    /* set by the owner: line removes a '\r' before the '\n' */
+    uint16_t words;   /* native, set by the owner: a bit for each kind of the lane that may come */
     uint8_t kind;     /* native: of the message that goes on */
     uint64_t id;      /* native: the same */
     struct dxi_headers headers;

@@ -52,6 +52,18 @@ static int check_word(struct dxi_decoder *decoder, const struct dxi_frame *frame
     return 0;
 }
 
+/* The words of the fast lane: each at its time only, and the header alone but for OFFER. */
+static int check_lane(struct dxi_decoder *decoder, const struct dxi_frame *frame)
+{
+    bool offer = frame->kind == DXI_KIND_OFFER;
+
+    if (frame->more || decoder->continued || frame->descriptors != (offer ? 1 : 0) ||
+        frame->size < (offer ? (size_t)DXI_OFFER_SIZE : 0) ||
+        frame->size > (offer ? (size_t)DXI_OFFER_SIZE_MAX : 0))
+        return violation(&decoder->fault, DXI_VIOLATION_LANE_WORD, frame->kind, 0);
+    return 0;
+}
+
 /* MESSAGE, REQUEST and REPLY: of any size, in any number of pieces. */
 static int check_message(struct dxi_decoder *decoder, const struct dxi_frame *frame)
 {
@@ -74,18 +86,25 @@ static int check(struct dxi_decoder *decoder, const struct dxi_frame *frame, uin
 {
     struct dxi_fault *fault = &decoder->fault;
 
-    if (frame->kind < DXI_KIND_HELLO || frame->kind > DXI_KIND_CANCEL)
+    bool lane = frame->kind > DXI_KIND_CANCEL && frame->kind <= DXI_KIND_END &&
+                (decoder->words >> frame->kind & 1) != 0;
+
+    if (frame->kind < DXI_KIND_HELLO || (frame->kind > DXI_KIND_CANCEL && !lane))
         return violation(fault, DXI_VIOLATION_KIND, frame->kind, 0);
     if ((flags & ~DXI_FLAG_MORE) != 0)
         return violation(fault, DXI_VIOLATION_FLAGS, flags, 0);
-    if (frame->kind <= DXI_KIND_MESSAGE && frame->id != 0)
+    bool call = frame->kind >= DXI_KIND_REQUEST && frame->kind <= DXI_KIND_CANCEL;
+
+    if (!call && frame->id != 0)
         return violation(fault, DXI_VIOLATION_ID, frame->id, 0);
-    if (frame->kind > DXI_KIND_MESSAGE && frame->id == 0)
+    if (call && frame->id == 0)
         return violation(fault, DXI_VIOLATION_NO_ID, frame->kind, 0);
     if (frame->kind == DXI_KIND_HELLO)
         return check_hello(decoder, frame);
     if (!decoder->greeted)
         return violation(fault, DXI_VIOLATION_NO_HELLO, frame->kind, 0);
+    if (lane)
+        return check_lane(decoder, frame);
     if (decoder->continued && (frame->kind != decoder->kind || frame->id != decoder->id))
         return violation(fault, DXI_VIOLATION_FRAGMENT_KIND, frame->kind, frame->id);
     if (frame->kind >= DXI_KIND_ERROR)
@@ -135,6 +154,8 @@ static void consume(struct dxi_decoder *decoder, const struct dxi_frame *frame)
         decoder->plain = true;
         return;
     }
+    if (frame->kind > DXI_KIND_CANCEL)
+        return;
     decoder->continued = frame->more;
     decoder->kind = frame->kind;
     decoder->id = frame->id;
@@ -144,7 +165,7 @@ static void consume(struct dxi_decoder *decoder, const struct dxi_frame *frame)
 
 static int encode(const struct dxi_letter *letter, struct dxi_envelope *ret)
 {
-    if (letter->kind > DXI_KIND_CANCEL)
+    if (letter->kind > DXI_KIND_END)
         return -EINVAL;
     if (letter->size > UINT32_MAX)
         return -EMSGSIZE;
@@ -192,5 +213,41 @@ int dxi_hello_decode(const uint8_t *payload, size_t size, struct dxi_hello *ret,
     ret->request_limit = size < DXI_HELLO_SIZE ? 0 : dxi_load32(payload + 16);
     if (ret->version != DXI_VERSION)
         return violation(ret_fault, DXI_VIOLATION_VERSION, ret->version, DXI_VERSION);
+    return 0;
+}
+
+void dxi_offer_encode(const struct dxi_offer *offer, uint8_t ret[DXI_OFFER_SIZE])
+{
+    dxi_store32(ret, offer->version);
+    dxi_store32(ret + 4, offer->control_size);
+    dxi_store64(ret + 8, offer->ring_size);
+}
+
+void dxi_offer_decode(const uint8_t payload[DXI_OFFER_SIZE], struct dxi_offer *ret)
+{
+    ret->version = dxi_load32(payload);
+    ret->control_size = dxi_load32(payload + 4);
+    ret->ring_size = dxi_load64(payload + 8);
+}
+
+int dxi_lane_word_decode(const uint8_t bytes[DXI_HEADER_SIZE], struct dxi_frame *ret,
+                         struct dxi_fault *ret_fault)
+{
+    ret->header = DXI_HEADER_SIZE;
+    ret->size = dxi_load32(bytes);
+    ret->trailer = 0;
+    ret->kind = bytes[4];
+    ret->more = false;
+    ret->descriptors = dxi_load16(bytes + 6);
+    ret->id = dxi_load64(bytes + 8);
+    bool bears = ret->kind == DXI_KIND_DESCRIPTORS;
+
+    if (ret->kind >= DXI_KIND_HELLO && ret->kind <= DXI_KIND_CANCEL)
+        return violation(ret_fault, DXI_VIOLATION_LANE_OUTSIDE, ret->kind, 0);
+    if (ret->kind != DXI_KIND_WAKE && !bears)
+        return violation(ret_fault, DXI_VIOLATION_KIND, ret->kind, 0);
+    if (ret->size != 0 || bytes[5] != 0 || (ret->descriptors > 0) != bears ||
+        (ret->id > 0) != bears)
+        return violation(ret_fault, DXI_VIOLATION_LANE_WORD, ret->kind, 0);
     return 0;
 }

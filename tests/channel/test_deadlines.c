@@ -118,7 +118,8 @@ enum remainder { BY_FLUSH, BY_RECV, BY_PROCESS, BY_SEND, BY_END };
 
 static void cut_in_two(dx_channel_type type, enum remainder how)
 {
-    struct pair pair = open_pair(type);
+    struct pair pair =
+        open_pair_with(&(dx_channel_options){.type = type, .socket_only = !harness_fast()});
     size_t size = 2 * MIB;
     dx_message message;
     uint64_t start = now_ms();
@@ -157,7 +158,8 @@ static void cut_in_two(dx_channel_type type, enum remainder how)
     }
     ck_assert_int_eq(status, 1);
     ck_assert(is_numbered(&message, 1, size));
-    ck_assert(!is_pending(pair.near));
+    /* An offer of a fast lane may still be due. */
+    ck_assert(harness_fast() || !is_pending(pair.near));
     if (more)
         expect_numbered(pair.far, 2, 100, DX_NOW);
     if (how == BY_END) {

@@ -71,7 +71,9 @@ EACH_TYPE(test_what_is_to_be_sent_is_polled_for)
     }
     ck_assert_int_eq(status, 1);
     ck_assert(is_numbered(&message, 1, MIB));
-    ck_assert_int_eq(dx_channel_events(pair.near), POLLIN);
+    /* An offer of a fast lane may still be due. */
+    if (!harness_fast())
+        ck_assert_int_eq(dx_channel_events(pair.near), POLLIN);
     close_pair(&pair);
 }
 
@@ -246,14 +248,15 @@ EACH_TYPE(test_whoever_waits_for_something_else_can_serve_the_channel_meanwhile)
         open_pair_with(&(dx_channel_options){.type = type, .message_limit = 64 * KIB});
     struct pollfd polled[2];
     unsigned behind = 0;
+    bool idle;
 
-    ck_assert_uint_eq(dxi_channel_poll_set(pair.near, polled), 1);
+    ck_assert_uint_eq(dxi_channel_poll_set(pair.near, polled, &idle), 1);
     ck_assert_int_eq(polled[0].fd, dx_channel_fd(pair.near));
     ck_assert_int_eq(polled[0].events, POLLIN);
     unsigned ahead = fill_outgoing(pair.near, 0, 60000);
     bool pending = is_pending(pair.near);
 
-    ck_assert_uint_eq(dxi_channel_poll_set(pair.near, polled), 1);
+    ck_assert_uint_eq(dxi_channel_poll_set(pair.near, polled, &idle), 1);
     ck_assert_int_eq(polled[0].events, pending ? POLLIN | POLLOUT : POLLIN);
 
     /* A full backlog is not polled for. */
@@ -261,7 +264,7 @@ EACH_TYPE(test_whoever_waits_for_something_else_can_serve_the_channel_meanwhile)
         behind += fill_outgoing(pair.far, behind, 60000);
         dxi_channel_serve(pair.near);
     }
-    size_t count = dxi_channel_poll_set(pair.near, polled);
+    size_t count = dxi_channel_poll_set(pair.near, polled, &idle);
 
     ck_assert(count == 0 || (polled[0].events & POLLIN) == 0);
     for (unsigned i = 0; i < behind; i++) {
@@ -276,7 +279,8 @@ EACH_TYPE(test_whoever_waits_for_something_else_can_serve_the_channel_meanwhile)
     expect_end(pair.far, 1000);
     pair.far = dx_channel_close(pair.far);
     dxi_channel_serve(pair.near);
-    ck_assert_uint_eq(dxi_channel_poll_set(pair.near, polled), 0);
+    dxi_channel_serve(pair.near);
+    ck_assert_uint_eq(dxi_channel_poll_set(pair.near, polled, &idle), 0);
     expect_end(pair.near, DX_NOW);
     close_pair(&pair);
 }
@@ -286,13 +290,14 @@ EACH_TYPE(test_two_sockets_are_polled_for_what_they_are)
     int first[2], second[2];
     dx_channel *channel;
     struct pollfd polled[2];
+    bool idle;
 
     raw_pair(type, first);
     raw_pair(type, second);
     ck_assert_int_eq(dx_channel_attach(&channel, first[0], second[0], NULL), 0);
     ck_assert_int_eq(send_numbered(channel, 1, MIB, DX_NOW), 0);
     ck_assert_int_eq(dx_channel_events(channel), POLLIN | POLLOUT);
-    ck_assert_uint_eq(dxi_channel_poll_set(channel, polled), 2);
+    ck_assert_uint_eq(dxi_channel_poll_set(channel, polled, &idle), 2);
     ck_assert_int_eq(polled[0].fd, first[0]);
     ck_assert_int_eq(polled[0].events, POLLIN);
     ck_assert_int_eq(polled[1].fd, second[0]);

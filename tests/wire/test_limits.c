@@ -115,7 +115,7 @@ START_TEST(test_the_short_way_makes_the_same_header)
         uint8_t short_made[DXI_HEADER_SIZE];
 
         make_header(made, sizes[i], false);
-        dxi_native_plain_header(short_made, sizes[i]);
+        dxi_native_plain_header(short_made, sizes[i], DXI_KIND_MESSAGE, 0);
         ck_assert_mem_eq(made, short_made, DXI_HEADER_SIZE);
     }
 }

@@ -406,11 +406,12 @@ END_TEST
 START_TEST(test_what_a_channel_sends_is_what_the_document_says)
 {
     static const uint8_t expected[] = {
-        0,   0,   0, 20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, /* the header of the greeting */
-        0,   1,   0, 3,  0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, /* version, descriptors, limit */
+        0,   0,   0, 20, 1, 0,    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* the header of the greeting */
+        0,   1,   0, 3,  0, 0,    0, 1,                         /* version, descriptors, features */
+        0,   0,   0, 0,  0, 0x10, 0, 0,                         /* limit */
         0,   0,   4, 0,                                         /* requests */
-        0,   0,   0, 2,  2, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, /* the header of a message */
-        'h', 'i', 0, 0,  0, 0, 2, 0, 0, 0, 0, 0, 0, 0,    0, 0,
+        0,   0,   0, 2,  2, 0,    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* the header of a message */
+        'h', 'i', 0, 0,  0, 0,    2, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0,   0, /* its bytes, and an empty one */
     };
     struct scene scene = {.type = SOCK_STREAM};

@@ -37,6 +37,9 @@ static const char *const names[] = {
     [DXI_VIOLATION_REQUEST_LIMIT] = "request-limit",
     [DXI_VIOLATION_DUPLICATE_REQUEST] = "duplicate-request",
     [DXI_VIOLATION_UNKNOWN_REPLY] = "unknown-reply",
+    [DXI_VIOLATION_LANE_WORD] = "lane-word",
+    [DXI_VIOLATION_LANE_OUTSIDE] = "lane-outside",
+    [DXI_VIOLATION_RING] = "ring",
     [DXI_VIOLATION_TERMINATED] = "terminated",
     [DXI_VIOLATION_NETSTRING_LENGTH] = "netstring-length",
     [DXI_VIOLATION_NETSTRING_COMMA] = "netstring-comma",
@@ -65,7 +68,9 @@ bool violation_in_bytes(enum dxi_violation violation)
     return violation != DXI_VIOLATION_DESCRIPTORS_MISSING &&
            violation != DXI_VIOLATION_DESCRIPTORS_SURPLUS && violation != DXI_VIOLATION_PACKET &&
            violation != DXI_VIOLATION_REQUEST_LIMIT &&
-           violation != DXI_VIOLATION_DUPLICATE_REQUEST && violation != DXI_VIOLATION_UNKNOWN_REPLY;
+           violation != DXI_VIOLATION_DUPLICATE_REQUEST &&
+           violation != DXI_VIOLATION_UNKNOWN_REPLY && violation != DXI_VIOLATION_LANE_WORD &&
+           violation != DXI_VIOLATION_LANE_OUTSIDE && violation != DXI_VIOLATION_RING;
 }
 
 struct reader {
