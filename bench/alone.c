@@ -30,28 +30,40 @@ static void sleep_ms(long ms)
 /* The body's answer is the exit status: 0, or an errno value. */
 static _Noreturn void run_body(const struct alone *alone, void *shared, pid_t parent)
 {
+    sigset_t none;
     int error;
 
     setpgid(0, 0);
+    /* Signals are the caller's business; the children of a peer inherit what is set here. */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
         _exit(EOWNERDEAD);
     error = alone->body(shared, alone->argument);
     _exit(error < 0 ? (-error & 0xff ? -error & 0xff : EIO) : 0);
 }
 
-/* Whether it ended in time. It is left unreaped, so that its process group keeps its number. */
-static int await_end(pid_t child, unsigned limit_s)
+/*
+ * Whether it ended in time: 0, -ETIMEDOUT, or -EINTR. It is left unreaped, so that its process group
+ * keeps its number.
+ */
+static int await_end(pid_t child, unsigned limit_s, int interrupt_fd)
 {
-    struct pollfd poller = {.events = POLLIN};
+    struct pollfd pollers[] = {
+        {.fd = pidfd_open(child, 0), .events = POLLIN},
+        {.fd = interrupt_fd, .events = POLLIN},
+    };
     int got;
 
-    poller.fd = pidfd_open(child, 0);
-    if (poller.fd < 0)
+    if (pollers[0].fd < 0)
         return -errno;
     do
-        got = poll(&poller, 1, (int)limit_s * 1000);
+        got = poll(pollers, 2, (int)limit_s * 1000);
     while (got < 0 && errno == EINTR);
-    close(poller.fd);
+    close(pollers[0].fd);
+    if (got > 0 && pollers[1].revents != 0)
+        return -EINTR;
     return got > 0 ? 0 : -ETIMEDOUT;
 }
 
@@ -113,6 +125,10 @@ static unsigned sweep(pid_t group, int *ret_status)
 
 static int judge(int ended, int status, unsigned left, unsigned limit_s, char *reason)
 {
+    if (ended == -EINTR) {
+        snprintf(reason, REASON_SIZE, "broken off");
+        return -EINTR;
+    }
     if (ended == -ETIMEDOUT)
         snprintf(reason, REASON_SIZE, "not done within %u s, killed", limit_s);
     else if (WIFSIGNALED(status))
@@ -152,7 +168,7 @@ int alone_run(const struct alone *alone, void *ret_shared, char reason[REASON_SI
     if (child == 0)
         run_body(alone, shared, parent);
     setpgid(child, child);
-    ended = await_end(child, alone->limit_s);
+    ended = await_end(child, alone->limit_s, alone->interrupt_fd);
     left = sweep(child, &status);
     error = judge(ended, status, left, alone->limit_s, reason);
     memcpy(ret_shared, shared, alone->shared_size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What there is to measure: the workloads by name, the places where each is run unless the user
- * asks for others, the rows of each, and the targets that the project has set itself.
+ * asks for others, and the rows of each.
  */
 #include "bench.h"
 #include "peers/peer.h"
@@ -21,40 +21,28 @@ struct workload {
     size_t size;
     unsigned placements; /* unless the user chooses */
     bool with_corked;    /* rows for corked senders too */
-    bool only_full;
+    const char *reference;
 };
 
+/* Nobody calls over a bare socket: there libuv is what people use. */
 static const struct workload workloads[] = {
-    {"rtt-64", WORK_ROUND_TRIP, 64, PINNED | SAME | FREE, false, false},
-    {"rtt-1k", WORK_ROUND_TRIP, 1024, PINNED, false, false},
-    {"rtt-64k", WORK_ROUND_TRIP, 64 << 10, PINNED, false, false},
-    {"rtt-1m", WORK_ROUND_TRIP, 1 << 20, PINNED, false, false},
-    {"oneway-64", WORK_ONE_WAY, 64, PINNED, true, false},
-    {"oneway-64k", WORK_ONE_WAY, 64 << 10, PINNED, false, false},
-    {"oneway-1m", WORK_ONE_WAY, 1 << 20, PINNED, false, false},
-    {"calls-64", WORK_CALLS, 64, PINNED | SAME, true, false},
-    {"spawn-10m", WORK_SPAWN, (size_t)10 << 20, FREE, false, false},
-    {"spawn-1g", WORK_SPAWN, (size_t)1 << 30, FREE, false, false},
-    {"spawn-4g", WORK_SPAWN, (size_t)4 << 30, FREE, false, true},
+    {"rtt-64", WORK_ROUND_TRIP, 64, PINNED | SAME | FREE, false, "raw_stream"},
+    {"rtt-1k", WORK_ROUND_TRIP, 1024, PINNED, false, "raw_stream"},
+    {"rtt-64k", WORK_ROUND_TRIP, 64 << 10, PINNED, false, "raw_stream"},
+    {"rtt-1m", WORK_ROUND_TRIP, 1 << 20, PINNED, false, "raw_stream"},
+    {"rtt-busy", WORK_BUSY, 64, PINNED, false, "raw_stream"},
+    {"oneway-64", WORK_ONE_WAY, 64, PINNED, true, "raw_stream"},
+    {"oneway-1k", WORK_ONE_WAY, 1024, PINNED, true, "raw_stream"},
+    {"oneway-64k", WORK_ONE_WAY, 64 << 10, PINNED, true, "raw_stream"},
+    {"oneway-1m", WORK_ONE_WAY, 1 << 20, PINNED, true, "raw_stream"},
+    {"calls-64", WORK_CALLS, 64, PINNED | SAME, true, "libuv"},
+    {"spawn-10m", WORK_SPAWN, (size_t)10 << 20, FREE, false, "posix_spawn"},
+    {"spawn-1g", WORK_SPAWN, (size_t)1 << 30, FREE, false, "posix_spawn"},
+    {"spawn-4g", WORK_SPAWN, (size_t)4 << 30, FREE, false, "posix_spawn"},
+    {"idle", WORK_IDLE, 64, PINNED, false, "raw_stream"},
 };
 
 enum { WORKLOAD_COUNT = sizeof(workloads) / sizeof(workloads[0]) };
-
-/* Bounds on the ratio to the reference: at most for times, at least for rates. */
-struct target {
-    const char *workload;
-    const char *peer;
-    bool corked;
-    double ratio;
-};
-
-static const struct target targets[] = {
-    {"rtt-64", "duplex_stream", false, 1.1},     {"rtt-64", "duplex_seqpacket", false, 1.1},
-    {"rtt-64", "duplex_dgram", false, 1.1},      {"oneway-64", "duplex_stream", true, 30},
-    {"oneway-64", "duplex_seqpacket", true, 30}, {"oneway-64", "duplex_dgram", true, 30},
-    {"calls-64", "duplex_stream", true, 3},      {"spawn-10m", "dx_spawn", false, 1.2},
-    {"spawn-1g", "dx_spawn", false, 1.2},        {"spawn-4g", "dx_spawn", false, 1.2},
-};
 
 const char *placement_name(enum placement placement)
 {
@@ -64,22 +52,36 @@ const char *placement_name(enum placement placement)
 }
 
 /* A shell pattern, or the beginning of a name: "rtt" stands for all round trips. */
-static bool wanted(const char *name, const struct effort *effort)
+static bool matches(const char *name, const char *pattern)
 {
-    if (effort->pattern_count == 0)
+    if (fnmatch(pattern, name, 0) == 0)
         return true;
-    for (size_t i = 0; i < effort->pattern_count; i++) {
-        const char *pattern = effort->patterns[i];
-
-        if (fnmatch(pattern, name, 0) == 0)
-            return true;
-        if (strncmp(name, pattern, strlen(pattern)) == 0 && strchr(pattern, '-') == NULL)
-            return true;
-    }
-    return false;
+    return strncmp(name, pattern, strlen(pattern)) == 0 && strchr(pattern, '-') == NULL;
 }
 
-/* Whether a name is in a list that commas separate. The reference always takes part. */
+static bool wanted(const char *name, const struct effort *effort)
+{
+    for (size_t i = 0; i < effort->pattern_count; i++) {
+        if (matches(name, effort->patterns[i]))
+            return true;
+    }
+    return effort->pattern_count == 0;
+}
+
+const char *plan_unknown(const struct effort *effort)
+{
+    for (size_t i = 0; i < effort->pattern_count; i++) {
+        bool known = false;
+
+        for (unsigned j = 0; j < WORKLOAD_COUNT && !known; j++)
+            known = matches(workloads[j].name, effort->patterns[i]);
+        if (!known)
+            return effort->patterns[i];
+    }
+    return NULL;
+}
+
+/* Whether a name is in a list that commas separate. */
 static bool peer_wanted(const char *name, const char *list)
 {
     size_t length = strlen(name);
@@ -94,34 +96,47 @@ static bool peer_wanted(const char *name, const char *list)
     return list == NULL;
 }
 
-static double target_of(const char *workload, const char *peer, bool corked)
+/* Whether a peer could do anything at all in a group like this. */
+static bool has_part(const struct peer *peer, const struct group *group, bool corked)
 {
-    for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
-        if (strcmp(targets[i].workload, workload) == 0 && strcmp(targets[i].peer, peer) == 0 &&
-            targets[i].corked == corked)
-            return targets[i].ratio;
+    switch (group->work) {
+    case WORK_CALLS:
+        if (!peer->calls)
+            return false;
+        break;
+    case WORK_IDLE:
+        if (!peer->idle)
+            return false;
+        break;
+    case WORK_ONE_WAY:
+        if (peer->round_trips_only || !peer->one_way)
+            return false;
+        break;
+    default:
+        if (!peer->round_trip)
+            return false;
+        break;
     }
-    return 0;
+    return !peer->has_part || peer->has_part(group, corked);
 }
 
-static void add_rows(struct group *group, bool corked, const struct effort *effort)
+static void add_rows(struct group *group, bool corked, const struct workload *workload,
+                     const struct effort *effort)
 {
     for (size_t i = 0; i < peer_count && group->row_count < ROWS_MAX; i++) {
         struct row *row = &group->rows[group->row_count];
+        bool reference = strcmp(peers[i]->name, workload->reference) == 0;
 
-        /* Nobody calls over a bare socket: there libuv is what people use. */
-        bool reference = group->work == WORK_CALLS ? peers[i] == &peer_libuv : i == 0;
-
-        if (!reference && !peer_wanted(peers[i]->name, effort->peers))
+        if (!has_part(peers[i], group, corked))
             continue;
-        if (peers[i]->round_trips_only && group->work != WORK_ROUND_TRIP)
-            continue;
-        if (!peers[i]->calls && group->work == WORK_CALLS)
+        /* The reference and the limits always take part. */
+        if (!reference && !peers[i]->limit && !peer_wanted(peers[i]->name, effort->peers))
             continue;
         row->peer = peers[i];
         row->name = peers[i]->name;
         row->corked = corked;
         row->reference = reference && !corked;
+        row->limit = peers[i]->limit;
         group->row_count++;
     }
 }
@@ -136,16 +151,11 @@ static void fill(struct group *group, const struct workload *workload, enum plac
     group->size = workload->size;
     if (workload->work == WORK_SPAWN) {
         group->row_count = spawn_add_rows(group);
-    } else {
-        add_rows(group, false, effort);
-        if (workload->with_corked)
-            add_rows(group, true, effort);
+        return;
     }
-    for (unsigned i = 0; i < group->row_count; i++) {
-        struct row *row = &group->rows[i];
-
-        row->target = target_of(workload->name, row->name, row->corked);
-    }
+    add_rows(group, false, workload, effort);
+    if (workload->with_corked)
+        add_rows(group, true, workload, effort);
 }
 
 size_t plan_make(struct group groups[GROUPS_MAX], const struct effort *effort)
@@ -161,8 +171,6 @@ size_t plan_make(struct group groups[GROUPS_MAX], const struct effort *effort)
             places &= SAME | FREE;
         if (!wanted(workload->name, effort))
             continue;
-        if (workload->only_full && !effort->full)
-            continue;
         for (int placement = 0; placement < PLACEMENT_COUNT; placement++) {
             if (places & 1u << placement && count < GROUPS_MAX)
                 fill(&groups[count++], workload, (enum placement)placement, effort);
@@ -173,11 +181,16 @@ size_t plan_make(struct group groups[GROUPS_MAX], const struct effort *effort)
 
 void plan_list(FILE *out)
 {
-    fprintf(out, "Workloads:\n");
-    for (unsigned i = 0; i < WORKLOAD_COUNT; i++)
-        fprintf(out, "  %-12s%s\n", workloads[i].name,
-                workloads[i].only_full ? " with --full only" : "");
-    fprintf(out, "Peers:\n");
+    fprintf(out, "Workloads, and where each is run:\n");
+    for (unsigned i = 0; i < WORKLOAD_COUNT; i++) {
+        fprintf(out, "  %-12s", workloads[i].name);
+        for (int placement = 0; placement < PLACEMENT_COUNT; placement++) {
+            if (workloads[i].placements & 1u << placement)
+                fprintf(out, " %s", placement_name((enum placement)placement));
+        }
+        fputc('\n', out);
+    }
+    fprintf(out, "Rows:\n");
     for (size_t i = 0; i < peer_count; i++)
-        fprintf(out, "  %-18s %s\n", peers[i]->name, peers[i]->about);
+        fprintf(out, "  %-30s %s\n", peers[i]->name, peers[i]->about);
 }

@@ -1,49 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables for people: medians with their spread, the ratio to the reference of the same run, the
- * processor time of both sides, and the target where there is one.
+ * The tables for people: medians with their spread, the ratios to the reference and to the limit of
+ * the same run, and the processor time of both sides; at the end, which targets are met.
  */
 #include "bench.h"
-
-#include <sched.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/utsname.h>
-
-static void read_processor(char *ret, size_t size)
-{
-    FILE *file = fopen("/proc/cpuinfo", "re");
-    char line[256];
-
-    snprintf(ret, size, "unknown processor");
-    while (file && fgets(line, sizeof(line), file)) {
-        char *colon = strchr(line, ':');
-
-        if (strncmp(line, "model name", 10) == 0 && colon) {
-            colon[strcspn(colon, "\n")] = '\0';
-            snprintf(ret, size, "%.*s", (int)size - 1, colon + 2);
-            break;
-        }
-    }
-    if (file)
-        fclose(file);
-}
-
-void machine_describe(struct machine *ret)
-{
-    struct utsname system;
-    cpu_set_t allowed;
-
-    memset(ret, 0, sizeof(*ret));
-    if (uname(&system) == 0)
-        snprintf(ret->kernel, sizeof(ret->kernel), "%.*s %.*s", 20, system.sysname, 64,
-                 system.release);
-    read_processor(ret->processor, sizeof(ret->processor));
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0)
-        ret->cpus = (unsigned)CPU_COUNT(&allowed);
-    if (getloadavg(&ret->load, 1) != 1)
-        ret->load = 0;
-}
 
 void report_heading(FILE *out, const struct effort *effort)
 {
@@ -58,114 +18,144 @@ void report_heading(FILE *out, const struct effort *effort)
             "free: CPUs chosen by the scheduler; pinned: one CPU each; same: both on one CPU\n");
 }
 
-static void size_text(char ret[16], size_t size)
+const struct group *report_first_spawn(const struct group *groups, const struct group *group)
 {
-    static const char units[] = "BKMG";
-    unsigned unit = 0;
-
-    while (size >= 1024 && size % 1024 == 0 && unit < 3) {
-        size /= 1024;
-        unit++;
-    }
-    snprintf(ret, 16, unit ? "%zu %ciB" : "%zu %c", size, units[unit]);
+    if (group->work != WORK_SPAWN)
+        return NULL;
+    while (groups->work != WORK_SPAWN || groups->placement != group->placement)
+        groups++;
+    return groups;
 }
 
-/* Three significant digits in seven columns. */
 static void print_figure(FILE *out, double value)
 {
-    int decimals = value >= 100 ? 0 : value >= 10 ? 1 : value >= 1 ? 2 : 3;
+    char text[24];
 
-    fprintf(out, " %8.*f", decimals, value);
+    text_of_figure(text, value);
+    fprintf(out, " %8s", text);
 }
 
-static bool rate_in_bytes(const struct group *group)
+static void print_ratio(FILE *out, double ratio)
 {
-    return group->size >= 4096;
+    char text[24];
+
+    text_of_figure(text, ratio);
+    fprintf(out, "  %17s", ratio > 0 ? text : "-");
 }
 
-/* What the table shows for so many seconds an operation. */
-static double shown(const struct group *group, double seconds)
+static void print_column_of(FILE *out, const struct row *other)
 {
-    if (!group_is_rate(group))
-        return seconds * 1e6;
-    return (rate_in_bytes(group) ? (double)group->size * 1e-9 : 1e-6) / seconds;
-}
-
-static void print_title(FILE *out, const struct group *group)
-{
-    char size[16];
-
-    size_text(size, group->size);
-    fprintf(out, "\n%s, %s: ", group->name, placement_name(group->placement));
-    switch (group->work) {
-    case WORK_ROUND_TRIP:
-        fprintf(out, "round trip of %s, us; CPU in us per round trip\n", size);
-        break;
-    case WORK_ONE_WAY:
-        fprintf(out, "one way, messages of %s, %s; CPU in us per message\n", size,
-                rate_in_bytes(group) ? "GB/s" : "million messages/s");
-        break;
-    case WORK_CALLS:
-        fprintf(out, "calls of %s, %d open at a time, million calls/s; CPU in us per call\n", size,
-                CALLS_OPEN);
-        break;
-    case WORK_SPAWN:
-        fprintf(out, "start /bin/true, parent of %s, us blocked in the call\n", size);
-        break;
-    }
+    fprintf(out, "  x %-15s", other ? other->name : "-");
 }
 
 static void print_columns(FILE *out, const struct group *group)
 {
-    const struct row *reference = group_reference(group);
-    bool spawn = group->work == WORK_SPAWN;
+    fprintf(out, "  %-30s", "");
+    if (group->work == WORK_IDLE) {
+        fprintf(out, " %8s %8s\n", "parent", "child");
+        return;
+    }
+    fprintf(out, " %8s %8s %8s", group->work == WORK_BUSY ? "mean" : "median", "min", "max");
+    if (group->work == WORK_ROUND_TRIP || group->work == WORK_BUSY)
+        fprintf(out, " %8s %8s", "p50", "p99");
+    if (group->work == WORK_BUSY)
+        fprintf(out, " %8s", "loss");
+    if (group->work == WORK_SPAWN)
+        fprintf(out, " %8s %8s", "reaped", "growth");
+    fprintf(out, " %8s %8s", "CPU prnt", "CPU chld");
+    print_column_of(out, group_reference(group));
+    if (group_limit(group))
+        print_column_of(out, group_limit(group));
+    fputc('\n', out);
+}
 
-    fprintf(out, "  %-25s %8s %8s %8s", "", "median", "min", "max");
-    if (spawn)
-        fprintf(out, " %8s", "reaped");
-    fprintf(out, "  x %-12s %8s %8s", reference ? reference->name : "-", "CPU prnt", "CPU chld");
-    fprintf(out, spawn ? " %8s  target\n" : "  target\n", "growth");
+static void print_single_times(FILE *out, const struct row *row)
+{
+    if (row->noted == 0) {
+        fprintf(out, " %8s %8s", "-", "-");
+        return;
+    }
+    print_figure(out, stats_median(row->p50, row->noted) * 1e6);
+    print_figure(out, stats_median(row->p99, row->noted) * 1e6);
+}
+
+static void print_cpu(FILE *out, const struct row *row, double unit)
+{
+    print_figure(out, stats_median(row->parent_cpu, row->passes) * unit);
+    print_figure(out, stats_median(row->child_cpu, row->passes) * unit);
+}
+
+static void print_figures(FILE *out, const struct group *group, const struct row *row,
+                          const struct group *first)
+{
+    double fastest = text_shown(group, stats_min(row->seconds, row->passes));
+    double slowest = text_shown(group, stats_max(row->seconds, row->passes));
+
+    print_figure(out, text_shown(group, stats_median(row->seconds, row->passes)));
+    print_figure(out, fastest < slowest ? fastest : slowest);
+    print_figure(out, fastest < slowest ? slowest : fastest);
+    if (group->work == WORK_ROUND_TRIP || group->work == WORK_BUSY)
+        print_single_times(out, row);
+    if (group->work == WORK_BUSY)
+        print_figure(out, stats_median(row->busy_loss, row->passes) * 100);
+    if (group->work == WORK_SPAWN) {
+        print_figure(out, stats_median(row->whole, row->passes) * 1e6);
+        print_figure(out, row_growth(first, row));
+    }
+    print_cpu(out, row, 1e6);
+    print_ratio(out, row_ratio(group, row, group_reference(group)));
+    if (group_limit(group))
+        print_ratio(out, row_ratio(group, row, group_limit(group)));
 }
 
 static void print_row(FILE *out, const struct group *group, const struct row *row,
-                      const struct group *first_spawn)
+                      const struct group *first)
 {
-    double fastest = shown(group, stats_min(row->seconds, row->passes));
-    double slowest = shown(group, stats_max(row->seconds, row->passes));
-    char name[40];
+    char name[48];
 
-    snprintf(name, sizeof(name), "%s%s", row->name, row->corked ? ", corked" : "");
-    fprintf(out, "  %-25s", name);
+    text_of_row(name, sizeof(name), row);
+    fprintf(out, "  %-30s", name);
     if (row->passes == 0) {
         fprintf(out, " %s: %s\n", row->failed ? "FAILED" : "skipped", row->skipped);
         return;
     }
-    print_figure(out, shown(group, stats_median(row->seconds, row->passes)));
-    print_figure(out, fastest < slowest ? fastest : slowest);
-    print_figure(out, fastest < slowest ? slowest : fastest);
-    if (group->work == WORK_SPAWN)
-        print_figure(out, stats_median(row->whole, row->passes) * 1e6);
-    if (row_ratio(group, row) > 0)
-        fprintf(out, "  %14.2f", row_ratio(group, row));
+    if (group->work == WORK_IDLE)
+        print_cpu(out, row, 3600 * 1e3);
     else
-        fprintf(out, "  %14s", "-");
-    print_figure(out, stats_median(row->parent_cpu, row->passes) * 1e6);
-    print_figure(out, stats_median(row->child_cpu, row->passes) * 1e6);
-    if (group->work == WORK_SPAWN)
-        fprintf(out, " %8.2f", row_growth(first_spawn, row));
-    if (row->target > 0 && row_ratio(group, row) > 0)
-        fprintf(out, "  %s %g: %s", group_is_rate(group) ? ">=" : "<=", row->target,
-                row_target_met(group, row) ? "met" : "missed");
+        print_figures(out, group, row, first);
     if (row->failed)
         fprintf(out, "  then FAILED: %s", row->skipped);
     fputc('\n', out);
 }
 
-void report_group(FILE *out, const struct group *group, const struct group *first_spawn)
+void report_group(FILE *out, const struct group *group, const struct group *first)
 {
-    print_title(out, group);
+    char title[200];
+
+    text_of_title(title, sizeof(title), group);
+    fprintf(out, "\n%s\n", title);
     print_columns(out, group);
     for (unsigned i = 0; i < group->row_count; i++)
-        print_row(out, group, &group->rows[i], first_spawn);
+        print_row(out, group, &group->rows[i], first);
+    fflush(out);
+}
+
+void report_targets(FILE *out, const struct verdict *verdicts, size_t count)
+{
+    if (count > 0)
+        fprintf(out, "\ntargets\n");
+    for (size_t i = 0; i < count; i++) {
+        const struct verdict *verdict = &verdicts[i];
+        char value[24] = "-";
+
+        if (verdict->measured)
+            text_of_figure(value, verdict->value);
+        fprintf(out, "  %-12s %-48s %8s %s, at %s %g\n",
+                !verdict->measured ? "not measured"
+                : verdict->met     ? "met"
+                                   : "MISSED",
+                verdict->what, value, verdict->against, verdict->at_least ? "least" : "most",
+                verdict->bound);
+    }
     fflush(out);
 }

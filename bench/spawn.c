@@ -255,7 +255,7 @@ unsigned spawn_add_rows(struct group *group)
     return WAY_COUNT;
 }
 
-void spawn_measure_group(struct group *group, const struct effort *effort)
+int spawn_measure_group(struct group *group, const struct effort *effort)
 {
     struct assignment assignment = {
         .placement = group->placement,
@@ -267,19 +267,25 @@ void spawn_measure_group(struct group *group, const struct effort *effort)
         .argument = &assignment,
         .shared_size = sizeof(struct sample),
         .limit_s = TIME_LIMIT_S,
+        .interrupt_fd = effort->interrupt_fd,
     };
     static struct sample sample;
     char reason[REASON_SIZE];
+    int error;
 
     if (available_memory() < group->size + group->size / 4) {
         skip_all(group, "too little memory is available", false);
-        return;
+        return 0;
     }
     for (; assignment.pass < effort->passes; assignment.pass++) {
-        if (alone_run(&alone, &sample, reason) < 0) {
+        error = alone_run(&alone, &sample, reason);
+        if (error == -EINTR)
+            return error;
+        if (error < 0) {
             skip_all(group, reason, true);
-            return;
+            return 0;
         }
         note(group, &sample);
     }
+    return 0;
 }

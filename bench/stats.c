@@ -51,27 +51,35 @@ double stats_max(const double *values, unsigned count)
 
 const struct row *group_reference(const struct group *group)
 {
-    for (unsigned i = 0; i < group->row_count; i++) {
+    for (unsigned i = 0; i < group->row_count && group_has_ratios(group); i++) {
         if (group->rows[i].reference && group->rows[i].passes > 0)
             return &group->rows[i];
     }
     return NULL;
 }
 
-double row_ratio(const struct group *group, const struct row *row)
+const struct row *group_limit(const struct group *group)
 {
-    const struct row *reference = group_reference(group);
+    for (unsigned i = 0; i < group->row_count && group_has_ratios(group); i++) {
+        if (group->rows[i].limit && group->rows[i].passes > 0)
+            return &group->rows[i];
+    }
+    return NULL;
+}
+
+double row_ratio(const struct group *group, const struct row *row, const struct row *other)
+{
     double ratios[PASSES_MAX];
     unsigned passes;
 
-    if (!reference || row->passes == 0)
+    if (!other || row->passes == 0)
         return 0;
-    passes = row->passes < reference->passes ? row->passes : reference->passes;
+    passes = row->passes < other->passes ? row->passes : other->passes;
     for (unsigned i = 0; i < passes; i++) {
         if (group_is_rate(group))
-            ratios[i] = reference->seconds[i] / row->seconds[i];
+            ratios[i] = other->seconds[i] / row->seconds[i];
         else
-            ratios[i] = row->seconds[i] / reference->seconds[i];
+            ratios[i] = row->seconds[i] / other->seconds[i];
     }
     return stats_median(ratios, passes);
 }
@@ -86,11 +94,4 @@ double row_growth(const struct group *first, const struct row *row)
                    stats_median(other->seconds, other->passes);
     }
     return 0;
-}
-
-bool row_target_met(const struct group *group, const struct row *row)
-{
-    double ratio = row_ratio(group, row);
-
-    return group_is_rate(group) ? ratio >= row->target : ratio <= row->target;
 }

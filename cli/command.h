@@ -18,6 +18,7 @@ typedef struct command {
     int (*run)(int argc, char **argv, bool quiet);
 } command;
 
+extern const command command_bench;
 extern const command command_demo;
 extern const command command_talk;
 

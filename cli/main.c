@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const command *const commands[] = {&command_demo, &command_talk};
+static const command *const commands[] = {&command_demo, &command_talk, &command_bench};
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

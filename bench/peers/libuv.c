@@ -384,48 +384,9 @@ static int close_pair(void *context)
 }
 
 #else
-
-static const char *unavailable(const struct peer *peer, const struct task *task)
-{
-    (void)peer;
-    (void)task;
-    return "built without it: install libuv1-dev";
-}
-
-static int open_pair(const struct peer *peer, const struct trial *trial, void **ret)
-{
-    (void)peer;
-    (void)trial;
-    (void)ret;
-    return -ENOTSUP;
-}
-
-static int round_trip(void *pair, size_t size, uint64_t count)
-{
-    (void)pair;
-    (void)size;
-    (void)count;
-    return -ENOTSUP;
-}
-
-static int one_way(void *pair, size_t size, uint64_t count, bool corked)
-{
-    (void)corked;
-    return round_trip(pair, size, count);
-}
-
-static int calls(void *pair, size_t size, uint64_t count, bool corked)
-{
-    (void)corked;
-    return round_trip(pair, size, count);
-}
-
-static int close_pair(void *pair)
-{
-    (void)pair;
-    return -ENOTSUP;
-}
-
+#define PEER_IS_ABSENT "libuv1-dev"
+#include "peers/absent.h"
+#include "peers/absent_work.h"
 #endif
 
 const struct peer peer_libuv = {

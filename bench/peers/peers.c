@@ -6,12 +6,25 @@
 const struct peer *const peers[] = {
     &peer_raw_stream,
     &peer_raw_seqpacket,
+    &peer_raw_pipe,
+    &peer_imsg,
     &peer_duplex_stream,
+    &peer_duplex_stream_reserve,
+    &peer_duplex_stream_socket,
     &peer_duplex_seqpacket,
+    &peer_duplex_seqpacket_socket,
     &peer_duplex_dgram,
     &peer_duplex_stream_asleep,
-    &peer_duplex_seqpacket_asleep,
+    &peer_duplex_stream_socket_asleep,
     &peer_libuv,
+    &peer_nng,
+    &peer_zeromq,
+    &peer_sdbus,
+    &peer_capnp,
+    &peer_node,
+    &peer_python,
+    &peer_limit_ping_pong,
+    &peer_limit_memcpy,
 };
 
 const size_t peer_count = sizeof(peers) / sizeof(peers[0]);

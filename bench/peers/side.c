@@ -5,9 +5,12 @@
  */
 #include "peers/peer.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -20,6 +23,15 @@ static double clock_seconds(clockid_t clock)
 
     clock_gettime(clock, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void trial_fails(const struct trial *trial, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(trial->figures->failure, sizeof(trial->figures->failure), format, arguments);
+    va_end(arguments);
 }
 
 double side_cpu(void)
@@ -46,9 +58,9 @@ static int allowed_cpu(const cpu_set_t *allowed, int place)
 static cpu_set_t allowed_at_start;
 static bool allowed_known;
 
-int side_place(enum placement placement, bool child)
+/* The CPUs where a side runs. 0 or a negative errno. */
+static int places(enum placement placement, bool child, cpu_set_t *ret)
 {
-    cpu_set_t wanted;
     int cpu;
 
     if (!allowed_known) {
@@ -56,14 +68,49 @@ int side_place(enum placement placement, bool child)
             return -errno;
         allowed_known = true;
     }
+    *ret = allowed_at_start;
     if (placement == PLACEMENT_FREE)
-        return sched_setaffinity(0, sizeof(allowed_at_start), &allowed_at_start) < 0 ? -errno : 0;
+        return 0;
     cpu = allowed_cpu(&allowed_at_start, child && placement == PLACEMENT_PINNED);
     if (cpu < 0)
         return -ENODEV;
-    CPU_ZERO(&wanted);
-    CPU_SET(cpu, &wanted);
+    CPU_ZERO(ret);
+    CPU_SET(cpu, ret);
+    return 0;
+}
+
+int side_place(enum placement placement, bool child)
+{
+    cpu_set_t wanted;
+    int error = places(placement, child, &wanted);
+
+    if (error < 0)
+        return error;
     return sched_setaffinity(0, sizeof(wanted), &wanted) < 0 ? -errno : 0;
+}
+
+int side_place_process(enum placement placement, pid_t child)
+{
+    char path[64];
+    cpu_set_t wanted;
+    struct dirent *entry;
+    DIR *threads;
+    int error = places(placement, true, &wanted);
+
+    if (error < 0)
+        return error;
+    snprintf(path, sizeof(path), "/proc/%d/task", child);
+    threads = opendir(path);
+    if (!threads)
+        return -errno;
+    while ((entry = readdir(threads)) != NULL && error == 0) {
+        int thread = atoi(entry->d_name);
+
+        if (thread > 0 && sched_setaffinity(thread, sizeof(wanted), &wanted) < 0 && errno != ESRCH)
+            error = -errno;
+    }
+    closedir(threads);
+    return error;
 }
 
 int side_serve(const struct trial *trial, side_phase phase, void *end)
@@ -113,19 +160,40 @@ static int set_buffers(const int fds[2], int size)
     return 0;
 }
 
+pid_t hand_made_fork(void)
+{
+    pid_t parent = getpid();
+    pid_t child = fork();
+
+    /* So that a benchmark that is killed leaves nothing behind. */
+    if (child == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+        _exit(1);
+    return child;
+}
+
+int hand_made_reap(pid_t child)
+{
+    int status;
+
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECONNABORTED;
+}
+
 int hand_made_open(struct hand_made *ret, int socket_type, int socket_buffer,
                    int (*child)(int fd, const struct trial *trial), const struct trial *trial)
 {
     int fds[2];
     int error = 0;
-    pid_t parent = getpid();
 
     if (socketpair(AF_UNIX, socket_type | SOCK_CLOEXEC, 0, fds) < 0)
         return -errno;
     if (socket_buffer > 0)
         error = set_buffers(fds, socket_buffer);
     if (error == 0) {
-        ret->child = fork();
+        ret->child = hand_made_fork();
         if (ret->child < 0)
             error = -errno;
     }
@@ -135,9 +203,6 @@ int hand_made_open(struct hand_made *ret, int socket_type, int socket_buffer,
         return error;
     }
     if (ret->child == 0) {
-        /* So that a benchmark that is killed leaves nothing behind. */
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-            _exit(1);
         close(fds[0]);
         _exit(child(fds[1], trial) < 0);
     }
@@ -148,14 +213,8 @@ int hand_made_open(struct hand_made *ret, int socket_type, int socket_buffer,
 
 int hand_made_close(struct hand_made *pair)
 {
-    int status;
-
     close(pair->fd);
-    while (waitpid(pair->child, &status, 0) < 0) {
-        if (errno != EINTR)
-            return -errno;
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECONNABORTED;
+    return hand_made_reap(pair->child);
 }
 
 int write_all(int fd, const void *bytes, size_t size)
@@ -194,4 +253,12 @@ int read_all(int fd, void *bytes, size_t size)
         size -= (size_t)got;
     }
     return 0;
+}
+
+void await_end_of(int fd)
+{
+    char byte;
+
+    while (read_all(fd, &byte, 1) == 0)
+        ;
 }

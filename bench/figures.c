@@ -5,10 +5,6 @@
  */
 #include "bench.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 /* Writes one document; knows whether a comma is due. */
 struct json {
     FILE *out;
@@ -87,37 +83,71 @@ static void put_passes(struct json *json, const char *name, const double *values
     fputc(']', json->out);
 }
 
+static void put_single_times(struct json *json, const struct row *row)
+{
+    if (row->noted == 0)
+        return;
+    put_number(json, "p50", stats_median(row->p50, row->noted));
+    put_number(json, "p99", stats_median(row->p99, row->noted));
+}
+
+static void put_figures(struct json *json, const struct group *group, const struct row *row)
+{
+    put_number(json, "operations", (double)row->count);
+    put_number(json, "median", stats_median(row->seconds, row->passes));
+    put_number(json, "min", stats_min(row->seconds, row->passes));
+    put_number(json, "max", stats_max(row->seconds, row->passes));
+    put_single_times(json, row);
+    put_number(json, "parent_cpu", stats_median(row->parent_cpu, row->passes));
+    put_number(json, "child_cpu", stats_median(row->child_cpu, row->passes));
+    if (group->work == WORK_BUSY)
+        put_number(json, "busy_loss", stats_median(row->busy_loss, row->passes));
+    if (group_reference(group))
+        put_number(json, "ratio", row_ratio(group, row, group_reference(group)));
+    if (group_limit(group))
+        put_number(json, "ratio_to_limit", row_ratio(group, row, group_limit(group)));
+    put_passes(json, "passes", row->seconds, row->passes);
+    if (group->work == WORK_SPAWN)
+        put_passes(json, "passes_until_reaped", row->whole, row->passes);
+    if (group->work == WORK_BUSY) {
+        put_passes(json, "passes_p50", row->p50, row->noted);
+        put_passes(json, "passes_busy_loss", row->busy_loss, row->passes);
+    }
+}
+
+/* Time at rest: nothing was done, and what it cost is per second. */
+static void put_idle_figures(struct json *json, const struct row *row)
+{
+    double parent = stats_median(row->parent_cpu, row->passes);
+    double child = stats_median(row->child_cpu, row->passes);
+
+    put_number(json, "parent_cpu_per_second", parent);
+    put_number(json, "child_cpu_per_second", child);
+    put_number(json, "cpu_per_hour", (parent + child) * 3600);
+}
+
 static void put_row(struct json *json, const struct group *group, const struct row *row)
 {
     open_nest(json, NULL, '{');
     put_string(json, "name", row->name);
     put_bool(json, "corked", row->corked);
+    if (row->limit)
+        put_bool(json, "limit", true);
     if (row->skipped[0] != '\0')
         put_string(json, row->failed ? "failed" : "skipped", row->skipped);
-    if (row->passes > 0) {
-        put_number(json, "operations", (double)row->count);
-        put_number(json, "median", stats_median(row->seconds, row->passes));
-        put_number(json, "min", stats_min(row->seconds, row->passes));
-        put_number(json, "max", stats_max(row->seconds, row->passes));
-        put_number(json, "parent_cpu", stats_median(row->parent_cpu, row->passes));
-        put_number(json, "child_cpu", stats_median(row->child_cpu, row->passes));
-        if (group_reference(group))
-            put_number(json, "ratio", row_ratio(group, row));
-        if (row->target > 0 && group_reference(group)) {
-            put_number(json, "target", row->target);
-            put_bool(json, "met", row_target_met(group, row));
-        }
-        put_passes(json, "passes", row->seconds, row->passes);
-        if (group->work == WORK_SPAWN)
-            put_passes(json, "passes_until_reaped", row->whole, row->passes);
-    }
+    if (row->passes > 0 && group->work == WORK_IDLE)
+        put_idle_figures(json, row);
+    else if (row->passes > 0)
+        put_figures(json, group, row);
     close_nest(json, '}');
 }
 
 static void put_group(struct json *json, const struct group *group)
 {
-    static const char *const kinds[] = {"round_trip", "one_way", "calls", "spawn"};
+    static const char *const kinds[] = {"round_trip", "one_way",         "calls",
+                                        "spawn",      "round_trip_busy", "idle"};
     const struct row *reference = group_reference(group);
+    const struct row *limit = group_limit(group);
 
     open_nest(json, NULL, '{');
     put_string(json, "workload", group->name);
@@ -125,6 +155,7 @@ static void put_group(struct json *json, const struct group *group)
     put_string(json, "placement", placement_name(group->placement));
     put_number(json, "size", (double)group->size);
     put_string(json, "reference", reference ? reference->name : "");
+    put_string(json, "limit", limit ? limit->name : "");
     open_nest(json, "rows", '[');
     for (unsigned i = 0; i < group->row_count; i++)
         put_row(json, group, &group->rows[i]);
@@ -132,11 +163,33 @@ static void put_group(struct json *json, const struct group *group)
     close_nest(json, '}');
 }
 
+static void put_targets(struct json *json, const struct group *groups, size_t group_count)
+{
+    static struct verdict verdicts[VERDICTS_MAX];
+    size_t count = targets_judge(groups, group_count, verdicts);
+
+    open_nest(json, "targets", '[');
+    for (size_t i = 0; i < count; i++) {
+        open_nest(json, NULL, '{');
+        put_string(json, "what", verdicts[i].what);
+        put_string(json, "against", verdicts[i].against);
+        put_string(json, "bound_is", verdicts[i].at_least ? "least" : "most");
+        put_number(json, "bound", verdicts[i].bound);
+        if (verdicts[i].measured) {
+            put_number(json, "value", verdicts[i].value);
+            put_bool(json, "met", verdicts[i].met);
+        }
+        close_nest(json, '}');
+    }
+    close_nest(json, ']');
+}
+
 static void put_machine(struct json *json)
 {
     struct machine machine;
 
     machine_describe(&machine);
+    put_string(json, "date", machine.date);
     open_nest(json, "machine", '{');
     put_string(json, "kernel", machine.kernel);
     put_string(json, "processor", machine.processor);
@@ -145,15 +198,11 @@ static void put_machine(struct json *json)
     close_nest(json, '}');
 }
 
-int json_write(const char *path, const struct effort *effort, const struct group *groups,
-               size_t group_count)
+void figures_write_json(FILE *out, const struct effort *effort, const struct group *groups,
+                        size_t group_count)
 {
-    struct json json = {0};
-    int error = 0;
+    struct json json = {.out = out};
 
-    json.out = fopen(path, "we");
-    if (!json.out)
-        return -errno;
     open_nest(&json, NULL, '{');
     put_string(&json, "unit", "seconds per operation");
     put_machine(&json);
@@ -163,11 +212,7 @@ int json_write(const char *path, const struct effort *effort, const struct group
     for (size_t i = 0; i < group_count; i++)
         put_group(&json, &groups[i]);
     close_nest(&json, ']');
+    put_targets(&json, groups, group_count);
     close_nest(&json, '}');
-    fputc('\n', json.out);
-    if (ferror(json.out))
-        error = -EIO;
-    if (fclose(json.out) != 0 && error == 0)
-        error = -errno;
-    return error;
+    fputc('\n', out);
 }
