@@ -11,7 +11,7 @@
  *   -EMSGSIZE    the message is over a limit; nothing was sent
  *   -EDEADLK     both sides send and neither receives; nothing was sent, receive and try again
  *   -EREMOTEIO   the peer answered a call with an error
- *   -EBUSY       too many requests are open
+ *   -EBUSY       too many requests are open, or a message is being written in place
  *   -EMFILE      this process is at its limit of open descriptors
  *   -ECHILD      the handle was made before a fork and this is the forked child; nothing was done
  *   -EINVAL      the call makes no sense: a programming error

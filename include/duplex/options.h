@@ -142,7 +142,7 @@ typedef struct dx_channel_options {
      * memory that both ends share; it needs DX_STREAM or DX_SEQPACKET, the native framing, and
      * duplex at both ends of a dx_fork(), dx_spawn() or dx_channel_pair(). It begins by itself when
      * a conversation has shown to be worth it, and changes nothing but the speed. Set this in a
-     * child whose sandbox forbids mmap(2).
+     * child whose sandbox forbids mmap(2), fcntl(2) or setsockopt(2).
      */
     bool socket_only;
 

@@ -31,10 +31,11 @@ struct dxi_calls {
      * us, before dx_reply() has returned: it no longer counts. 0: none.
      */
     uint64_t leaving_id;
-    uint64_t last_id;    /* of ours */
-    uint64_t answered;   /* where there are no ids: how many of ours have been, in order */
-    uint64_t looked_for; /* of ours that is over: the kernel was asked once more for its answer */
-    bool waited;         /* what was sorted last is the answer that a dx_call() waits for */
+    unsigned quick_limit; /* open requests of ours that both sides allow; 0: not known yet */
+    uint64_t last_id;     /* of ours */
+    uint64_t answered;    /* where there are no ids: how many of ours have been, in order */
+    uint64_t looked_for;  /* of ours that is over: the kernel was asked once more for its answer */
+    bool waited;          /* what was sorted last is the answer that a dx_call() waits for */
     struct dxi_stash stash;
     bool held; /* a message that the stash had no room for, still lent by the inbox */
     bool held_waited;

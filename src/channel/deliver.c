@@ -5,6 +5,7 @@
  * comes while a call waits for something else is kept for later, in order.
  */
 #include "channel/internal.h"
+#include "channel/quick.h"
 
 #include <errno.h>
 
@@ -170,7 +171,9 @@ static int receive_next(dx_channel *channel, dx_message *ret, struct dxi_patienc
     calls->waited = false;
     if (status < 0)
         return status;
-    if (dxi_requests_earliest(&calls->ours) <= (calls->ours.count > 0 ? dxi_os->now_ns() : 0))
+    uint64_t earliest = dxi_requests_earliest(&calls->ours);
+
+    if (earliest != UINT64_MAX && earliest <= dxi_os->now_ns())
         status = look_before_expiry(channel, ret);
     else
         status = dxi_channel_receive(channel, ret, patience);
@@ -226,34 +229,21 @@ static void answer_node(dx_channel *channel)
         dxi_channel_flush_now(channel);
 }
 
-/* The quick way, which most messages go. False: the long one must be gone. */
-static inline bool receive_plain(dx_channel *channel, dx_message *ret, int timeout_ms)
+/* With the lock, and with all that the quick way leaves out. */
+static __attribute__((noinline)) int receive_long(dx_channel *channel, dx_message *ret,
+                                                  int timeout_ms)
 {
-    bool taken = false;
-
-    if (dxi_inbox_next_plain(&channel->in, ret))
-        return true;
-    if (!atomic_load_explicit(&channel->lane.in_is_fast, memory_order_relaxed) ||
-        !dxi_lane_take_plain(channel, ret, timeout_ms, &taken))
-        return false;
-    return taken || dxi_inbox_next_plain(&channel->in, ret);
-}
-
-int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
-{
+    struct dxi_patience patience = {.timeout_ms = timeout_ms, .for_calls = true};
+    struct dxi_calls *calls = &channel->calls;
     int status = dxi_channel_check(channel);
 
     if (status < 0)
         return status;
     if (ret == NULL)
         return dxi_channel_fail(channel, -EINVAL, "dx_recv() needs a message to fill");
-    struct dxi_patience patience = {.timeout_ms = timeout_ms, .for_calls = true};
-    struct dxi_calls *calls = &channel->calls;
-
     dxi_lock(&channel->in_lock);
     release(channel);
-    if (calls->stash.size == 0 && !calls->held && calls->ours.count == 0 &&
-        receive_plain(channel, ret, timeout_ms)) {
+    if (calls->stash.size == 0 && !calls->held && dxi_quick_receive(channel, ret, timeout_ms)) {
         channel->waits_first = 0;
         status = 1;
     } else {
@@ -263,6 +253,16 @@ int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
     if (status != -ECHILD)
         answer_node(channel);
     return status;
+}
+
+int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms)
+{
+    if (dxi_single_threaded() && dxi_channel_check(channel) == 0 && ret != NULL &&
+        dxi_quick_release(channel) && dxi_quick_receive(channel, ret, timeout_ms)) {
+        channel->waits_first = 0;
+        return 1;
+    }
+    return receive_long(channel, ret, timeout_ms);
 }
 
 /* The answer, if it has come while somebody else received. */

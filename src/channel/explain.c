@@ -33,7 +33,7 @@ const char *dx_error_text(int error)
     case EREMOTEIO:
         return "the peer answered with an error";
     case EBUSY:
-        return "too many requests are open";
+        return "too many requests are open, or a message is being written in place";
     case EMFILE:
         return "too many open files in this process";
     case ECHILD:

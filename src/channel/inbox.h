@@ -140,6 +140,17 @@ int dxi_inbox_next(struct dxi_inbox *in, bool last, dx_message *ret, dxi_word_ha
 /* Consume the words that are next and have come, and nothing else. 0 or -EPROTO. */
 int dxi_inbox_words(struct dxi_inbox *in, dxi_word_handler *word, void *context);
 
+/* Lend a plain frame with this much payload, which lies at the start. */
+static inline void dxi_inbox_pass(struct dxi_inbox *in, size_t size)
+{
+    in->start += DXI_HEADER_SIZE + size;
+    in->position += DXI_HEADER_SIZE + size;
+    in->decoder.needed = DXI_HEADER_SIZE;
+    in->borrowed = true;
+    in->small_streak++;
+    in->ahead_offset = 0;
+}
+
 /* dxi_inbox_next() for the plain message that most are. false: ask dxi_inbox_next(). */
 static inline bool dxi_inbox_next_plain(struct dxi_inbox *in, dx_message *ret)
 {
@@ -148,12 +159,7 @@ static inline bool dxi_inbox_next_plain(struct dxi_inbox *in, dx_message *ret)
 
     if (size > in->initial_capacity || in->parcel_count > 0)
         return false;
-    in->start += DXI_HEADER_SIZE + size;
-    in->position += DXI_HEADER_SIZE + size;
-    in->decoder.needed = DXI_HEADER_SIZE;
-    in->borrowed = true;
-    in->small_streak++;
-    in->ahead_offset = 0;
+    dxi_inbox_pass(in, size);
     *ret = (dx_message){.data = frame + DXI_HEADER_SIZE, .size = size};
     return true;
 }

@@ -235,6 +235,9 @@ int dxi_channel_send(dx_channel *channel, const dx_message *message, enum dxi_ki
 /* reserve.c; the caller holds out_lock: what was reserved is no more. */
 void dxi_channel_unreserve(dx_channel *channel);
 
+/* send.c; the caller holds out_lock: whether messages are collected the quick way, and how many. */
+void dxi_channel_note_plain(dx_channel *channel);
+
 /* send.c: put a small frame without descriptors into the outbox, however full it is. */
 int dxi_channel_leave(dx_channel *channel, const struct dxi_letter *letter);
 

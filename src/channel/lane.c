@@ -452,6 +452,7 @@ void dxi_lane_left(dx_channel *channel, size_t size)
     if (atomic_exchange_explicit(&lane->wake_owed, false, memory_order_seq_cst))
         dxi_lane_wake(channel);
     dxi_lane_note_quick(channel);
+    dxi_channel_note_plain(channel);
 }
 
 void dxi_lane_note_quick(dx_channel *channel)

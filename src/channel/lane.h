@@ -66,6 +66,7 @@ struct dxi_lane {
 
     /* Belongs to out_lock. */
     struct dxi_ring_out out;
+    struct dxi_ring_pace pace;
     enum dxi_course course;
     size_t socket_left;
     bool quick;         /* nothing but room stands against dxi_lane_send_plain() */

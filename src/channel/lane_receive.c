@@ -63,7 +63,11 @@ int dxi_lane_fill(dx_channel *channel, size_t most)
     if (filled == 0)
         return 0;
     rouse(lane);
-    if (dxi_inbox_room(in, &bytes, &size) < 0)
+    if (in->start == in->end && !in->borrowed) {
+        bytes = in->bytes;
+        size = in->capacity;
+        in->start = in->end = 0;
+    } else if (dxi_inbox_room(in, &bytes, &size) < 0)
         return dxi_channel_fail(channel, -ENOMEM, "no memory to receive a message of %zu bytes",
                                 in->decoder.needed);
     /* Not all at once, so that the peer gets room early. */
@@ -140,8 +144,11 @@ static int attend_once(dx_channel *channel)
 
     if (bears)
         dxi_parcels_arrived(in, 0, &arrival);
-    if (arrival.cut)
-        return break_inbound(channel, DXI_VIOLATION_LANE_WORD);
+    if (arrival.cut) {
+        struct dxi_fault cut = {DXI_VIOLATION_LANE_OUTSIDE, bytes[4], 0};
+
+        return dxi_channel_break(channel, &cut);
+    }
     if (dxi_lane_hear_socket(channel, bytes, (size_t)received, bears) < 0)
         return dxi_channel_break(channel, &in->decoder.fault);
     return bears || arrival.packets || (size_t)received == size ? ATTEND_AGAIN : ATTEND_DONE;
@@ -204,6 +211,7 @@ static bool spin_for_bytes(dx_channel *channel)
     for (;;) {
         for (int turn = 0; turn < SPIN_TURNS; turn++) {
             if (dxi_ring_stirs(ring)) {
+                dxi_ring_fetch(ring);
                 spin->penalty /= 2;
                 return true;
             }

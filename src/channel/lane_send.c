@@ -19,6 +19,8 @@ enum {
     /* A consumer that is awake makes room within this, or takes its time. */
     ROOM_SPIN_NS = 20 * 1000,
     ROOM_SPIN_TURNS = 64,
+    /* Less is no stream of bytes. */
+    PAST_CACHES_MIN = 1024,
 };
 
 void dxi_lane_wake(dx_channel *channel)
@@ -91,12 +93,17 @@ static size_t put(dx_channel *channel, const uint8_t *bytes, size_t size)
             part = (size_t)room;
         if (part > chunk)
             part = (size_t)chunk;
-        memcpy(dxi_ring_place(out), bytes + done, part);
+        if (channel->lane.pace.past_caches && part >= PAST_CACHES_MIN)
+            dxi_ring_copy_past_caches(dxi_ring_place(out), bytes + done, part);
+        else
+            memcpy(dxi_ring_place(out), bytes + done, part);
         out->tail += part;
         done += part;
         if (out->tail - out->published < DXI_RING_CHUNK)
             continue;
         dxi_lane_publish(channel);
+        if (dxi_ring_pace_count(&channel->lane.pace))
+            dxi_ring_pace_turn(&channel->lane.pace, dxi_os->now_ns());
         if (dxi_ring_look_for_room(out) < 0)
             break;
     }
@@ -177,33 +184,24 @@ bool dxi_lane_send_plain(dx_channel *channel, const void *data, size_t size, uin
 {
     struct dxi_lane *lane = &channel->lane;
     struct dxi_ring_out *out = &lane->out;
-    bool corked = channel->out.corked;
     size_t total = DXI_HEADER_SIZE + size;
 
-    if (size > lane->quick_limit || dxi_outbox_size(&channel->out) > 0 ||
+    /* Collected ones go into the ring together. */
+    if (channel->out.corked || size > lane->quick_limit || dxi_outbox_size(&channel->out) > 0 ||
         dxi_outbox_is_large(&channel->out))
         return false;
-    if (!corked) {
-        /* Something else is due, and goes first. */
-        if (atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
-            return false;
-        if (dxi_ring_look_for_room(out) < 0)
-            return false;
-        dxi_ring_rewind(out);
-    }
-    if (dxi_ring_room(out) < total &&
-        (dxi_ring_look_for_room(out) < 0 || dxi_ring_room(out) < total))
+    /* Something else is due, and goes first. */
+    if (atomic_load_explicit(&channel->out_pending, memory_order_relaxed) ||
+        dxi_ring_look_for_room(out) < 0)
+        return false;
+    dxi_ring_rewind(out);
+    if (dxi_ring_room(out) < total)
         return false;
     uint8_t *place = dxi_ring_place(out);
 
     dxi_native_plain_header(place, size, kind, id);
-    if (size > 0)
-        memcpy(place + DXI_HEADER_SIZE, data, size);
+    dxi_copy(place + DXI_HEADER_SIZE, data, size);
     out->tail += total;
-    if (corked && out->tail - out->published < DXI_RING_CHUNK) {
-        atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
-        return true;
-    }
     dxi_lane_publish(channel);
     if (++lane->publications >= PUBLICATIONS_BLIND)
         look_for_death(channel);

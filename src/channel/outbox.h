@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 
 enum {
-    /* Collected messages leave when so many bytes have come together. */
+    /* The most bytes that are collected. */
     DXI_COALESCE = 64 << 10,
     /*
      * A message that does not fit into one packet is cut into pieces of this size, and packets of
@@ -43,6 +43,7 @@ struct dxi_outbox {
     size_t packet_limit; /* the largest packet, headers included; 0 for a stream */
     bool plain;          /* dxi_outbox_collect_plain() may be asked: corked, native, open */
     size_t plain_limit;  /* payload bytes that need no closer look */
+    size_t coalesce;     /* collected messages leave when so many bytes have come together */
 };
 
 static inline size_t dxi_outbox_size(const struct dxi_outbox *out)
@@ -68,16 +69,16 @@ void dxi_outbox_append(struct dxi_outbox *out, const void *bytes, size_t size);
  * Collect a message the quick way that most go: a frame with nothing special about it, where there
  * is room. false: it must be sent in full form.
  */
-static inline bool dxi_outbox_collect_plain(struct dxi_outbox *out, const void *data, size_t size)
+static inline bool dxi_outbox_collect_plain(struct dxi_outbox *out, const void *data, size_t size,
+                                            uint8_t kind, uint64_t id)
 {
     size_t total = DXI_HEADER_SIZE + size;
 
-    if (!out->plain || size > out->plain_limit || out->end - out->start + total > DXI_COALESCE ||
+    if (!out->plain || size > out->plain_limit || out->end - out->start + total > out->coalesce ||
         out->end + total > out->capacity)
         return false;
-    dxi_native_plain_header(out->bytes + out->end, size, DXI_KIND_MESSAGE, 0);
-    if (size > 0)
-        memcpy(out->bytes + out->end + DXI_HEADER_SIZE, data, size);
+    dxi_native_plain_header(out->bytes + out->end, size, kind, id);
+    dxi_copy(out->bytes + out->end + DXI_HEADER_SIZE, data, size);
     out->end += total;
     return true;
 }

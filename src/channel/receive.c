@@ -95,6 +95,8 @@ static int greet(dx_channel *channel, const uint8_t *payload, size_t size)
     atomic_store_explicit(&channel->peer_requests, hello.request_limit, memory_order_relaxed);
     /* Stored with release, after the descriptors: pairs with the acquire in send.c. */
     atomic_store_explicit(&channel->peer_limit, limit > 0 ? limit : 1, memory_order_release);
+    channel->calls.quick_limit =
+        hello.request_limit < channel->request_limit ? hello.request_limit : channel->request_limit;
     dxi_lane_greeted(channel, hello.features);
     return 0;
 }

@@ -20,10 +20,8 @@ void dxi_requests_close(struct dxi_requests *requests)
 /* Where the id stands in the index, or where it would. */
 static uint32_t locate(const struct dxi_requests *requests, uint64_t id)
 {
-    uint64_t mixed = (id ^ requests->seed) * UINT64_C(0x9E3779B97F4A7C15);
-
-    mixed = (mixed ^ mixed >> 32) * UINT64_C(0x9E3779B97F4A7C15);
-    uint32_t at = (uint32_t)(mixed >> 32) & requests->mask;
+    /* By an odd number that the peer does not know. The high bits depend on all of the id. */
+    uint32_t at = (uint32_t)(((id ^ requests->seed) * (requests->seed | 1)) >> 40) & requests->mask;
 
     while (requests->index[at] != 0 && requests->places[requests->index[at] - 1].id != id)
         at = (at + 1) & requests->mask;

@@ -96,6 +96,7 @@ int dx_reserve(dx_channel *channel, size_t size, void **ret, int timeout_ms)
     dxi_lock(&channel->out_lock);
     status = reserve(channel, size, ret, &patience);
     dxi_channel_note_wanted(channel, status);
+    dxi_channel_note_plain(channel);
     dxi_lane_note_quick(channel);
     dxi_unlock(&channel->out_lock);
     return status;
@@ -112,6 +113,7 @@ static void commit_in_place(dx_channel *channel, size_t size)
         atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
     else
         dxi_lane_publish(channel);
+    dxi_channel_note_plain(channel);
 }
 
 /* Into the outbox, whatever the kernel takes of it now. */

@@ -7,6 +7,7 @@
  * begun cannot be taken back. What lies in the outbox leaves before anything else.
  */
 #include "channel/internal.h"
+#include "channel/quick.h"
 
 #include "os/os.h"
 #include "wire/native.h"
@@ -45,14 +46,6 @@ int dxi_channel_check_open(dx_channel *channel)
     if (channel->out.reserved != NULL)
         return dxi_channel_fail(channel, -EBUSY, "what dx_reserve() gave is still to be committed");
     return 0;
-}
-
-/* The peer's limit may become known at any time, if a HELLO is taken in. */
-static bool within_peer_limit(dx_channel *channel, size_t size)
-{
-    size_t limit = atomic_load_explicit(&channel->peer_limit, memory_order_relaxed);
-
-    return limit == 0 || size <= limit;
 }
 
 /* The limits of both sides. The peer's are known when its HELLO has come; nobody waits for it. */
@@ -115,7 +108,7 @@ static int collect(dx_channel *channel, const struct dxi_letter *letter)
         return error;
     size_t size = envelope.header_size + letter->size + envelope.trailer_size;
 
-    if (dxi_outbox_size(out) + size > DXI_COALESCE ||
+    if (dxi_outbox_size(out) + size > out->coalesce ||
         (out->packet_limit > 0 && size > out->packet_limit))
         return 0;
     error = dxi_outbox_reserve(out, size);
@@ -261,29 +254,47 @@ int dx_send_message(dx_channel *channel, const dx_message *message, int timeout_
     return status;
 }
 
-int dx_send(dx_channel *channel, const void *data, size_t size, int timeout_ms)
+/* With the lock, and with all that the quick way leaves out. */
+static __attribute__((noinline)) int send_long(dx_channel *channel, const void *data, size_t size,
+                                               int timeout_ms)
 {
+    dx_message message = {.data = data, .size = size};
     int status = dxi_channel_check(channel);
 
     if (status < 0)
         return status;
     if (data == NULL && size > 0)
         return dxi_channel_fail(channel, -EINVAL, "a message without its bytes");
-
     dxi_lock(&channel->out_lock);
-    if (channel->lane.quick && !hopeless(channel) &&
-        dxi_lane_send_plain(channel, data, size, DXI_KIND_MESSAGE, 0)) {
-        status = 0;
-    } else if (channel->out.plain && !hopeless(channel) && within_peer_limit(channel, size) &&
-               dxi_outbox_collect_plain(&channel->out, data, size)) {
-        atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
-    } else {
-        dx_message message = {.data = data, .size = size};
-
+    if (!dxi_quick_send(channel, data, size, DXI_KIND_MESSAGE, 0))
         status = send_locked(channel, &message, timeout_ms);
-    }
     dxi_unlock(&channel->out_lock);
     return status;
+}
+
+int dx_send(dx_channel *channel, const void *data, size_t size, int timeout_ms)
+{
+    if (dxi_single_threaded() && dxi_channel_check(channel) == 0 && (data != NULL || size == 0) &&
+        dxi_quick_send(channel, data, size, DXI_KIND_MESSAGE, 0))
+        return 0;
+    return send_long(channel, data, size, timeout_ms);
+}
+
+void dxi_channel_note_plain(dx_channel *channel)
+{
+    struct dxi_outbox *out = &channel->out;
+    bool ring = channel->lane.course == DXI_COURSE_RING;
+
+    out->plain = out->corked && channel->framing == &dxi_framing_native && !out->ended &&
+                 out->error == 0 && channel->lane.course != DXI_COURSE_LEAVING &&
+                 out->reserved == NULL;
+    /* Into the ring in smaller portions, so that both sides copy at the same time. */
+    out->coalesce = ring ? (size_t)DXI_RING_CHUNK : (size_t)DXI_COALESCE;
+    out->plain_limit = COLLECT_MAX - 1;
+    if (out->plain_limit > channel->message_limit)
+        out->plain_limit = channel->message_limit;
+    if (out->packet_limit > 0 && out->plain_limit > out->packet_limit - DXI_HEADER_SIZE)
+        out->plain_limit = out->packet_limit - DXI_HEADER_SIZE;
 }
 
 int dx_cork(dx_channel *channel)
@@ -293,16 +304,8 @@ int dx_cork(dx_channel *channel)
     if (error < 0)
         return error;
     dxi_lock(&channel->out_lock);
-    struct dxi_outbox *out = &channel->out;
-
-    out->corked = true;
-    out->plain = channel->framing == &dxi_framing_native && !out->ended && out->error == 0 &&
-                 channel->lane.course == DXI_COURSE_SOCKET && out->reserved == NULL;
-    out->plain_limit = COLLECT_MAX - 1;
-    if (out->plain_limit > channel->message_limit)
-        out->plain_limit = channel->message_limit;
-    if (out->packet_limit > 0 && out->plain_limit > out->packet_limit - DXI_HEADER_SIZE)
-        out->plain_limit = out->packet_limit - DXI_HEADER_SIZE;
+    channel->out.corked = true;
+    dxi_channel_note_plain(channel);
     dxi_unlock(&channel->out_lock);
     return 0;
 }

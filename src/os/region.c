@@ -17,6 +17,7 @@
 #include <linux/magic.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -71,8 +72,19 @@ static int map(int fd, size_t ring_size, struct dxi_region *ret)
     return 0;
 }
 
+/* The limit on the size of files is for this one, too, and to go over it kills (SIGXFSZ). */
+static bool may_have(size_t size)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+           (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= size);
+}
+
 static int make_memory(size_t size)
 {
+    if (!may_have(size))
+        return -EFBIG;
     int fd = memfd_create("duplex", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 
     if (fd < 0 && errno == EINVAL)

@@ -6,6 +6,7 @@
 #define DUPLEX_WIRE_BYTES_H
 
 #include <endian.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -49,6 +50,38 @@ static inline void dxi_store64(uint8_t *to, uint64_t value)
 {
     value = htobe64(value);
     memcpy(to, &value, sizeof(value));
+}
+
+/*
+ * memcpy() for what most messages are, from 16 to 128 bytes: as many moves as it takes, the last of which
+ * may overlap the one before. A call of the library's costs as much as the copy.
+ */
+static inline void dxi_copy(uint8_t *to, const void *data, size_t size)
+{
+    const uint8_t *from = data;
+
+    if (size < 16 || size > 128) {
+        if (size > 0)
+            memcpy(to, from, size);
+    } else if (size > 64) {
+        uint8_t last[64];
+
+        memcpy(last, from + size - 64, 64);
+        memcpy(to, from, 64);
+        memcpy(to + size - 64, last, 64);
+    } else if (size > 32) {
+        uint8_t last[32];
+
+        memcpy(last, from + size - 32, 32);
+        memcpy(to, from, 32);
+        memcpy(to + size - 32, last, 32);
+    } else {
+        uint8_t last[16];
+
+        memcpy(last, from + size - 16, 16);
+        memcpy(to, from, 16);
+        memcpy(to + size - 16, last, 16);
+    }
 }
 
 #endif

@@ -9,6 +9,10 @@
 #include "wire/ring.h"
 
 #include <errno.h>
+#include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 int dxi_ring_look_for_room(struct dxi_ring_out *out)
 {
@@ -81,4 +85,65 @@ void dxi_ring_seal(struct dxi_ring_in *in)
     /* One that cannot be is found by the next look; only what comes later is cut off here. */
     if (in->limit == UINT64_MAX && tail - in->head <= in->size)
         in->limit = tail;
+}
+
+#ifdef __SSE2__
+void dxi_ring_copy_past_caches(uint8_t *to, const uint8_t *from, size_t size)
+{
+    size_t head = -(uintptr_t)to & 63;
+
+    if (head > size)
+        head = size;
+    memcpy(to, from, head);
+    to += head;
+    from += head;
+    size -= head;
+    for (; size >= 64; size -= 64, to += 64, from += 64) {
+        __m128i a = _mm_loadu_si128((const __m128i *)from);
+        __m128i b = _mm_loadu_si128((const __m128i *)(from + 16));
+        __m128i c = _mm_loadu_si128((const __m128i *)(from + 32));
+        __m128i d = _mm_loadu_si128((const __m128i *)(from + 48));
+
+        _mm_stream_si128((__m128i *)to, a);
+        _mm_stream_si128((__m128i *)(to + 16), b);
+        _mm_stream_si128((__m128i *)(to + 32), c);
+        _mm_stream_si128((__m128i *)(to + 48), d);
+    }
+    /* Such stores are not ordered by later ones, a release included (Intel SDM 3, 9.2.2). */
+    _mm_sfence();
+    memcpy(to, from, size);
+}
+#else
+void dxi_ring_copy_past_caches(uint8_t *to, const uint8_t *from, size_t size)
+{
+    memcpy(to, from, size);
+}
+#endif
+
+void dxi_ring_pace_turn(struct dxi_ring_pace *pace, uint64_t now_ns)
+{
+    uint64_t *cost = &pace->cost_ns[pace->past_caches];
+    uint64_t took = now_ns - pace->began_ns;
+
+    pace->chunks = 0;
+    /* The first epoch of a way still meets the lines of the other, and is not judged. */
+    bool judged = pace->began_ns != 0;
+
+    pace->began_ns = now_ns;
+    if (!judged)
+        return;
+    /* The user may have paused: no epoch makes a way more than twice as dear. */
+    *cost = *cost == 0 || took < 2 * *cost ? took : 2 * *cost;
+    bool past_caches = pace->past_caches;
+
+    if (pace->trying) {
+        pace->trying = false;
+        pace->epochs = 0;
+        pace->past_caches = pace->cost_ns[1] < pace->cost_ns[0];
+    } else if (pace->cost_ns[1] == 0 || ++pace->epochs >= DXI_RING_TRIAL) {
+        pace->trying = true;
+        pace->past_caches = !pace->past_caches;
+    }
+    if (pace->past_caches != past_caches)
+        pace->began_ns = 0;
 }

@@ -24,6 +24,10 @@ enum {
     DXI_RING_LINE = 128,
     /* Written bytes are published at least so often, so that the copies of both sides overlap. */
     DXI_RING_CHUNK = 16 << 10,
+    /* Chunks by which a way of copying is judged: 1 MiB, four times the usual ring. */
+    DXI_RING_EPOCH = 64,
+    /* Epochs until the other way is tried again. */
+    DXI_RING_TRIAL = 32,
 };
 
 /* What one side says to the other. It alone writes here, but for the two requests for a wake-up,
@@ -51,7 +55,8 @@ struct dxi_ring_out {
     uint64_t tail;      /* bytes written, published or not */
     uint64_t published; /* of these */
     uint64_t base;
-    uint64_t head; /* as last seen */
+    uint64_t shown_base; /* what the consumer was shown of it */
+    uint64_t head;       /* as last seen */
     struct dxi_ring_side *mine, *peer;
 };
 
@@ -98,17 +103,48 @@ static inline uint64_t dxi_ring_room(const struct dxi_ring_out *out)
  */
 static inline void dxi_ring_rewind(struct dxi_ring_out *out)
 {
-    if (out->head != out->tail || out->base == out->tail)
-        return;
-    out->base = out->tail;
-    /* Seen by whoever sees the next tail: see the release in dxi_ring_publish(). */
-    atomic_store_explicit(&out->mine->base, out->base, memory_order_relaxed);
+    if (out->head == out->tail)
+        out->base = out->tail;
 }
+
+/*
+ * Copy into a ring past this processor's caches. Where the other side's processor shares no cache with
+ * ours, each line that it has read must be taken from it before it can be written again, one by one;
+ * this writes to memory instead (x86-64; elsewhere it is memcpy()). Before the next publish.
+ */
+void dxi_ring_copy_past_caches(uint8_t *to, const uint8_t *from, size_t size);
+
+/* Which way of copying is the better is found by trying. All-zero to begin with. */
+struct dxi_ring_pace {
+    bool past_caches; /* the way that is taken now */
+    bool trying;      /* to see what it costs, and not because it is the better */
+    unsigned chunks;  /* in this epoch */
+    unsigned epochs;  /* since the last trial */
+    uint64_t began_ns;
+    uint64_t cost_ns[2]; /* of an epoch, as last seen: through the caches, past them */
+};
+
+/* A chunk was published. True: dxi_ring_pace_turn() is to be told the time. */
+static inline bool dxi_ring_pace_count(struct dxi_ring_pace *pace)
+{
+    return ++pace->chunks >= DXI_RING_EPOCH;
+}
+
+/* An epoch is over: judge it, and choose the way of the next. */
+void dxi_ring_pace_turn(struct dxi_ring_pace *pace, uint64_t now_ns);
 
 /* Let the consumer see what was written. */
 static inline void dxi_ring_publish(struct dxi_ring_out *out)
 {
     out->published = out->tail;
+    /*
+     * Just before the tail, and not when the base was chosen: a consumer that watches this line would
+     * fetch it in between, and it would have to be taken from him twice.
+     */
+    if (out->base != out->shown_base) {
+        out->shown_base = out->base;
+        atomic_store_explicit(&out->mine->base, out->base, memory_order_relaxed);
+    }
     /* Release: pairs with the acquire in dxi_ring_look(). The bytes and the base are there first. */
     atomic_store_explicit(&out->mine->tail, out->tail, memory_order_release);
 }
@@ -136,7 +172,26 @@ void dxi_ring_feed(struct dxi_ring_out *out);
 /* Where the next byte lies. */
 static inline const uint8_t *dxi_ring_bytes(const struct dxi_ring_in *in)
 {
-    return in->bytes + ((in->head - in->base) & (in->size - 1));
+    const uint8_t *first = in->bytes;
+
+    /*
+     * After a rewind it is the first byte. As a branch, which is foretold, the bytes are fetched at the
+     * same time as the line that says so, and not after it: half a round trip.
+     */
+    if (__builtin_expect(in->head == in->base, 1)) {
+        __asm__("" : "+r"(first));
+        return first;
+    }
+    return first + ((in->head - in->base) & (in->size - 1));
+}
+
+/* Have the bytes fetched that have come, if what was there before was taken. */
+static inline void dxi_ring_fetch(const struct dxi_ring_in *in)
+{
+    /* The ring was rewound, or goes on. */
+    __builtin_prefetch(in->bytes);
+    __builtin_prefetch(in->bytes + 64);
+    __builtin_prefetch(dxi_ring_bytes(in));
 }
 
 /* Look how much has come. 0, or -EPROTO if the producer claims what cannot be. */
