@@ -78,6 +78,8 @@ void replay_begin(struct replay *replay, const struct vector *vector,
     replay->decoder.message_limit = vector->limit;
     replay->decoder.descriptor_limit = vector->accepts;
     replay->decoder.strip_cr = vector->strip_cr;
+    if (vector->lane)
+        replay->decoder.words = 1U << DXI_KIND_OFFER;
 }
 
 static const struct sight *next_sight(struct replay *replay, uint8_t kind)
@@ -108,6 +110,19 @@ static void see_hello(struct replay *replay, const uint8_t *payload, size_t size
     ck_assert_uint_eq(hello.features, said->features);
     ck_assert_uint_eq(hello.message_limit, said->message_limit);
     ck_assert_uint_eq(hello.request_limit, said->request_limit);
+}
+
+/* It is declined: nothing more of a lane may come. */
+static void see_offer(struct replay *replay, const uint8_t *payload)
+{
+    const struct dxi_offer *said = &next_sight(replay, DXI_KIND_OFFER)->offer;
+    struct dxi_offer offer;
+
+    dxi_offer_decode(payload, &offer);
+    ck_assert_uint_eq(offer.version, said->version);
+    ck_assert_uint_eq(offer.control_size, said->control_size);
+    ck_assert_uint_eq(offer.ring_size, said->ring_size);
+    replay->decoder.words = 0;
 }
 
 static void see_piece(struct replay *replay, const struct dxi_frame *frame, const uint8_t *payload)
@@ -155,6 +170,8 @@ void replay_show(struct replay *replay, const uint8_t *stream, size_t size, bool
         ck_assert_uint_le(dxi_frame_total(&frame), size - replay->start);
         if (frame.kind == DXI_KIND_HELLO)
             see_hello(replay, bytes + frame.header, frame.size);
+        else if (frame.kind == DXI_KIND_OFFER)
+            see_offer(replay, bytes + frame.header);
         else
             see_piece(replay, &frame, bytes + frame.header);
         replay->framing->consume(decoder, &frame);

@@ -45,6 +45,7 @@ static void open_scene(struct scene *scene, const struct vector *vector)
         .descriptor_limit = vector->accepts,
         .request_limit = vector->requests,
         .strip_cr = vector->strip_cr,
+        .socket_only = !vector->lane,
     };
     int fds[2];
 
@@ -126,21 +127,28 @@ static void see_message(const struct vector *vector, const struct sight *sight,
         ck_assert_int_eq(fcntl(message->descriptors[i], F_GETFD), FD_CLOEXEC);
 }
 
+/* What the channel says now is the sentence for this violation. */
+static void see_sentence(const struct scene *scene, enum dxi_violation violation)
+{
+    const char *sentence = dx_channel_explain(scene->channel);
+
+    ck_assert_str_ne(sentence, "");
+    for (size_t i = 0; i < scene->quote_count; i++)
+        if (strcmp(scene->quotes[i].name, violation_name(violation)) == 0 &&
+            strcmp(scene->quotes[i].sentence, sentence) == 0)
+            scene->quotes[i].said = true;
+}
+
 static void see_violation(const struct scene *scene, const struct vector *vector)
 {
     const struct dxi_fault *fault = &scene->channel->in.decoder.fault;
-    const char *sentence = dx_channel_explain(scene->channel);
 
     ck_assert_str_eq(violation_name(fault->violation), violation_name(vector->violation));
     if (vector->has_numbers) {
         ck_assert_uint_eq(fault->value, vector->value);
         ck_assert_uint_eq(fault->limit, vector->value_limit);
     }
-    ck_assert_str_ne(sentence, "");
-    for (size_t i = 0; i < scene->quote_count; i++)
-        if (strcmp(scene->quotes[i].name, violation_name(fault->violation)) == 0 &&
-            strcmp(scene->quotes[i].sentence, sentence) == 0)
-            scene->quotes[i].said = true;
+    see_sentence(scene, fault->violation);
 }
 
 /* Requests that are open when the conversation ends: each ends, too. */
@@ -178,7 +186,9 @@ static void perform(const struct vector *vector, void *context)
     bool sent = true;
     int end = vector->outcome == GOOD ? 0 : vector->outcome == BAD ? -EPROTO : -EPIPE;
 
-    if (vector->outcome == REFUSED || is_private(vector))
+    /* Datagrams have no fast lane. */
+    if (vector->outcome == REFUSED || is_private(vector) ||
+        (vector->lane && scene->type == SOCK_DGRAM))
         return;
     open_scene(scene, vector);
     for (size_t i = 0; i < vector->send_count && sent; i++)
@@ -186,7 +196,8 @@ static void perform(const struct vector *vector, void *context)
     if (sent) {
         say_the_end(scene);
         for (size_t i = 0; i < vector->sight_count; i++) {
-            if (vector->sights[i].kind == DXI_KIND_HELLO || vector->sights[i].dropped)
+            if (vector->sights[i].kind == DXI_KIND_HELLO ||
+                vector->sights[i].kind == DXI_KIND_OFFER || vector->sights[i].dropped)
                 continue;
             int status = dx_recv(scene->channel, &message, PATIENCE_MS);
 
@@ -216,6 +227,11 @@ static void perform_native(int type)
 
     vectors_each(DUPLEX_TEST_SOURCE, "native.txt", perform, &scene);
     ck_assert_uint_gt(scene.count, 80);
+    if (type == SOCK_DGRAM)
+        return;
+    scene.count = 0;
+    vectors_each(DUPLEX_TEST_SOURCE, "lane.txt", perform, &scene);
+    ck_assert_uint_gt(scene.count, 20);
 }
 
 START_TEST(test_each_native_vector_means_the_same_over_a_stream)
@@ -275,9 +291,35 @@ static bool read_quote(const char *line, struct quote *ret)
     return true;
 }
 
+/* What is wrong in the fast lane only: one end of it does it to the other. */
+static void break_lane(struct scene *scene, enum dxi_violation violation)
+{
+    static const uint8_t header[DXI_HEADER_SIZE] = {[4] = DXI_KIND_MESSAGE};
+    dx_channel *ends[2];
+    dx_message message;
+
+    dxi_lane_worth = 0;
+    ck_assert_int_eq(dx_channel_pair(ends, NULL), 0);
+    while (dx_channel_is_fast(ends[0]) != 1 || dx_channel_is_fast(ends[1]) != 1)
+        for (int i = 0; i < 2; i++) {
+            ck_assert_int_eq(dx_send(ends[i], "x", 1, PATIENCE_MS), 0);
+            ck_assert_int_eq(dx_recv(ends[1 - i], &message, PATIENCE_MS), 1);
+        }
+    if (violation == DXI_VIOLATION_RING)
+        atomic_store(&ends[0]->lane.out.mine->tail, UINT64_MAX);
+    else
+        ck_assert_int_eq(send(dx_channel_fd(ends[0]), header, sizeof(header), MSG_NOSIGNAL),
+                         sizeof(header));
+    ck_assert_int_eq(dx_recv(ends[1], &message, PATIENCE_MS), -EPROTO);
+    scene->channel = ends[1];
+    see_sentence(scene, violation);
+    dx_channel_close(ends[0]);
+    dx_channel_close(ends[1]);
+}
+
 START_TEST(test_the_document_quotes_what_a_channel_says)
 {
-    enum { QUOTES_MAX = DXI_VIOLATION_UNKNOWN_REPLY };
+    enum { QUOTES_MAX = DXI_VIOLATION_RING };
     struct quote quotes[QUOTES_MAX + 1] = {0};
     struct scene scene = {.type = SOCK_STREAM, .quotes = quotes};
     char line[1024];
@@ -290,6 +332,9 @@ START_TEST(test_the_document_quotes_what_a_channel_says)
     /* All but that of lines, which are another framing. */
     ck_assert_uint_eq(scene.quote_count, QUOTES_MAX - 1);
     vectors_each(DUPLEX_TEST_SOURCE, "native.txt", perform, &scene);
+    vectors_each(DUPLEX_TEST_SOURCE, "lane.txt", perform, &scene);
+    break_lane(&scene, DXI_VIOLATION_LANE_OUTSIDE);
+    break_lane(&scene, DXI_VIOLATION_RING);
     for (size_t i = 0; i < scene.quote_count; i++)
         ck_assert_msg(quotes[i].said || strcmp(quotes[i].name, "packet") == 0,
                       "nothing is said like '%s' for '%s'", quotes[i].sentence, quotes[i].name);
@@ -417,7 +462,7 @@ START_TEST(test_what_a_channel_sends_is_what_the_document_says)
     struct scene scene = {.type = SOCK_STREAM};
     uint8_t bytes[sizeof(expected) + 1];
 
-    open_scene(&scene, &(struct vector){.limit = (size_t)1 << 20, .accepts = 3});
+    open_scene(&scene, &(struct vector){.limit = (size_t)1 << 20, .accepts = 3, .lane = true});
     ck_assert_int_eq(dx_send(scene.channel, "hi", 2, DX_NOW), 0);
     ck_assert_int_eq(dx_send(scene.channel, NULL, 0, DX_NOW), 0);
     ck_assert_int_eq(dx_channel_end(scene.channel, DX_NOW), 0);

@@ -69,8 +69,8 @@ bool violation_in_bytes(enum dxi_violation violation)
            violation != DXI_VIOLATION_DESCRIPTORS_SURPLUS && violation != DXI_VIOLATION_PACKET &&
            violation != DXI_VIOLATION_REQUEST_LIMIT &&
            violation != DXI_VIOLATION_DUPLICATE_REQUEST &&
-           violation != DXI_VIOLATION_UNKNOWN_REPLY && violation != DXI_VIOLATION_LANE_WORD &&
-           violation != DXI_VIOLATION_LANE_OUTSIDE && violation != DXI_VIOLATION_RING;
+           violation != DXI_VIOLATION_UNKNOWN_REPLY && violation != DXI_VIOLATION_LANE_OUTSIDE &&
+           violation != DXI_VIOLATION_RING;
 }
 
 struct reader {
@@ -181,6 +181,17 @@ static void read_hello(struct reader *reader, const char *value)
     sight->hello.features = (uint32_t)number(reader, &value);
     sight->hello.message_limit = number(reader, &value);
     sight->hello.request_limit = (uint32_t)number(reader, &value);
+}
+
+static void read_offer(struct reader *reader, const char *value)
+{
+    struct sight *sight = next_sight(reader);
+
+    sight->kind = DXI_KIND_OFFER;
+    sight->descriptors = 1;
+    sight->offer.version = (uint32_t)number(reader, &value);
+    sight->offer.control_size = (uint32_t)number(reader, &value);
+    sight->offer.ring_size = number(reader, &value);
 }
 
 static int32_t code(const struct reader *reader, const char **text)
@@ -305,6 +316,8 @@ static void read_field(struct reader *reader, const char *word, const char *valu
         read_came(reader, value);
     else if (strcmp(word, "hello") == 0)
         read_hello(reader, value);
+    else if (strcmp(word, "offer") == 0)
+        read_offer(reader, value);
     else if (kind_of(word, strlen(word)) != 0)
         read_sight(reader, kind_of(word, strlen(word)), value);
     else if (strcmp(word, "dropped") == 0)
@@ -375,7 +388,11 @@ static void read_line(struct reader *reader, char *line,
     end_vector(reader, visit, context);
     reader->begun = true;
     reader->count++;
-    reader->vector = (struct vector){.outcome = (enum outcome)outcome, .limit = (size_t)16 << 20};
+    reader->vector = (struct vector){
+        .outcome = (enum outcome)outcome,
+        .limit = (size_t)16 << 20,
+        .lane = strcmp(reader->file, "lane.txt") == 0,
+    };
     snprintf(reader->vector.name, sizeof(reader->vector.name), "%s", value);
 }
 

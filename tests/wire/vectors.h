@@ -26,11 +26,12 @@ struct send {
     unsigned came; /* descriptors that travel with it */
 };
 
-/* What the receiver is to see: a greeting, a message, or a word of a call. */
+/* What the receiver is to see: a greeting, a message, a word of a call, or an offer. */
 struct sight {
     enum dxi_kind kind;
     bool dropped; /* a frame that its user never sees: a late reply */
     struct dxi_hello hello;
+    struct dxi_offer offer;
     struct bytes message; /* of an ERROR: its text */
     unsigned descriptors;
     uint64_t id;
@@ -53,6 +54,7 @@ struct vector {
     size_t pieces; /* 0: whole messages */
     bool decode_only;
     bool strip_cr;
+    bool lane; /* the receiver can take part in a fast lane, and declines what is offered */
     char handle_type[32]; /* of Node's handles */
     unsigned requests;    /* the receiver's request limit */
     struct made made[VECTOR_PARTS];
