@@ -14,7 +14,7 @@ complain() {
 }
 
 documents="README.md README.zh-CN.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/wire.md
-    tests/vectors/README.md clients/README.md clients/bash/README.md docs/framings.md docs/handovers.md"
+    tests/vectors/README.md clients/README.md clients/bash/README.md docs/framings.md docs/handovers.md docs/lane.md"
 
 # Pieces of code are another language: what follows looks at the text alone.
 prose() {
@@ -79,7 +79,7 @@ lines=$(wc -l <ARCHITECTURE.md)
 [ "$lines" -le 200 ] || complain "ARCHITECTURE.md has $lines lines; it promises 200 at most"
 
 # The table of violations has every name that the vectors have, and the sentences of the code.
-for name in $(sed -n 's/^violation: \([a-z-]*\).*/\1/p' tests/vectors/native.txt | sort -u); do
+for name in $(sed -n 's/^violation: \([a-z-]*\).*/\1/p' tests/vectors/native.txt tests/vectors/lane.txt | sort -u); do
     grep -q "^| \`$name\` |" docs/wire.md || complain "docs/wire.md has no violation $name"
 done
 

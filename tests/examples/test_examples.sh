@@ -40,6 +40,8 @@ expect_example pass_descriptor "child: letter: read dear child, all is well" \
 expect_example calls "parent: 7 --> 49" "parent: seven is refused: that is no number" \
     "parent: 12 --> 144" "parent: the child asks for the number" "parent: twice that is 42"
 
+expect_example in_place "100 pictures, light 316800000"
+
 expect_example line_filter "i am your child" "(nothing)" "you are my child!"
 
 check "spawn_program tells, by name, that its program is missing"
