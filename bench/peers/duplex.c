@@ -3,7 +3,8 @@
  * duplex: dx_fork(), then dx_send() and dx_recv() of whole messages, on each type of channel, with
  * all options at their defaults. Where these allow a fast lane, the pair converses until it has
  * begun before anything is counted; the rows "socket" stay on the socket. "reserve" writes its
- * messages in place with dx_reserve() and dx_commit(), and trusts its peer to receive in place.
+ * messages in place with dx_reserve() and dx_commit(), and trusts its peer to receive in place, where
+ * nobody reads more of them than the first and the last byte.
  * Corked, the sender brackets its messages by dx_cork() and dx_flush(); otherwise each message
  * leaves at once. Calls are dx_call_start() and dx_reply(), corked on both sides or on neither. The
  * rows "asleep" never look for an answer before they sleep: they show what a wait costs that is not
@@ -207,6 +208,8 @@ static int send_new(struct pair *pair, size_t size, uint64_t number)
     error = dx_reserve(pair->channel, size, &place, DX_FOREVER);
     if (error < 0)
         return error;
+    /* It is written once, where the others write it and have it copied from there. */
+    memset(place, (int)number, size);
     message_stamp(place, size, number);
     return dx_commit(pair->channel, size);
 }

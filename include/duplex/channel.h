@@ -146,8 +146,9 @@ DX_API int dx_recv(dx_channel *channel, dx_message *ret, int timeout_ms);
 
 /*
  * Collect the messages that follow instead of sending each at once: many small ones then leave in
- * one system call. They leave when 64 KiB have come together, at dx_flush(), before a message with
- * descriptors, and before this channel waits for anything. Returns 0. Blocking: never.
+ * one system call. They leave when 64 KiB have come together, 4 KiB in the fast lane, at dx_flush(),
+ * before a message with descriptors, and before this channel waits for anything. Returns 0. Blocking:
+ * never.
  */
 DX_API int dx_cork(dx_channel *channel);
 

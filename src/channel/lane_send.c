@@ -102,8 +102,6 @@ static size_t put(dx_channel *channel, const uint8_t *bytes, size_t size)
         if (out->tail - out->published < DXI_RING_CHUNK)
             continue;
         dxi_lane_publish(channel);
-        if (dxi_ring_pace_count(&channel->lane.pace))
-            dxi_ring_pace_turn(&channel->lane.pace, dxi_os->now_ns());
         if (dxi_ring_look_for_room(out) < 0)
             break;
     }
@@ -163,6 +161,8 @@ ssize_t dxi_lane_send(dx_channel *channel, const struct iovec *parts, size_t cou
     }
     if (out->tail != out->published)
         dxi_lane_publish(channel);
+    if (dxi_ring_pace_count(&channel->lane.pace, total))
+        dxi_ring_pace_turn(&channel->lane.pace, dxi_os->now_ns());
     return total > 0 ? (ssize_t)total : -EAGAIN;
 }
 

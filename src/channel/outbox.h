@@ -19,6 +19,8 @@
 enum {
     /* The most bytes that are collected. */
     DXI_COALESCE = 64 << 10,
+    /* So many for a ring, where to let them be seen costs no more than to collect ten. */
+    DXI_COALESCE_RING = 4 << 10,
     /*
      * A message that does not fit into one packet is cut into pieces of this size, and packets of
      * several messages are no larger. Larger ones could be sent, but of packets that fill the send

@@ -289,7 +289,7 @@ void dxi_channel_note_plain(dx_channel *channel)
                  out->error == 0 && channel->lane.course != DXI_COURSE_LEAVING &&
                  out->reserved == NULL;
     /* Into the ring in smaller portions, so that both sides copy at the same time. */
-    out->coalesce = ring ? (size_t)DXI_RING_CHUNK : (size_t)DXI_COALESCE;
+    out->coalesce = ring ? (size_t)DXI_COALESCE_RING : (size_t)DXI_COALESCE;
     out->plain_limit = COLLECT_MAX - 1;
     if (out->plain_limit > channel->message_limit)
         out->plain_limit = channel->message_limit;

@@ -125,7 +125,7 @@ void dxi_ring_pace_turn(struct dxi_ring_pace *pace, uint64_t now_ns)
     uint64_t *cost = &pace->cost_ns[pace->past_caches];
     uint64_t took = now_ns - pace->began_ns;
 
-    pace->chunks = 0;
+    pace->bytes = 0;
     /* The first epoch of a way still meets the lines of the other, and is not judged. */
     bool judged = pace->began_ns != 0;
 

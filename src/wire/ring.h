@@ -24,8 +24,8 @@ enum {
     DXI_RING_LINE = 128,
     /* Written bytes are published at least so often, so that the copies of both sides overlap. */
     DXI_RING_CHUNK = 16 << 10,
-    /* Chunks by which a way of copying is judged: 1 MiB, four times the usual ring. */
-    DXI_RING_EPOCH = 64,
+    /* Bytes by which a way of copying is judged: four times the usual ring. */
+    DXI_RING_EPOCH = 1 << 20,
     /* Epochs until the other way is tried again. */
     DXI_RING_TRIAL = 32,
 };
@@ -118,16 +118,17 @@ void dxi_ring_copy_past_caches(uint8_t *to, const uint8_t *from, size_t size);
 struct dxi_ring_pace {
     bool past_caches; /* the way that is taken now */
     bool trying;      /* to see what it costs, and not because it is the better */
-    unsigned chunks;  /* in this epoch */
+    size_t bytes;     /* in this epoch */
     unsigned epochs;  /* since the last trial */
     uint64_t began_ns;
     uint64_t cost_ns[2]; /* of an epoch, as last seen: through the caches, past them */
 };
 
-/* A chunk was published. True: dxi_ring_pace_turn() is to be told the time. */
-static inline bool dxi_ring_pace_count(struct dxi_ring_pace *pace)
+/* So much was copied. True: dxi_ring_pace_turn() is to be told the time. */
+static inline bool dxi_ring_pace_count(struct dxi_ring_pace *pace, size_t size)
 {
-    return ++pace->chunks >= DXI_RING_EPOCH;
+    pace->bytes += size;
+    return pace->bytes >= DXI_RING_EPOCH;
 }
 
 /* An epoch is over: judge it, and choose the way of the next. */

@@ -89,11 +89,11 @@ EACH_LANE(test_what_is_corked_leaves_at_a_flush)
     for (unsigned round = 0; round < 50; round++) {
         ck_assert_int_eq(dx_cork(pair.near), 0);
         for (unsigned i = 0; i < 20; i++)
-            ck_assert_int_eq(send_numbered(pair.near, i, i * 30, 0), 0);
+            ck_assert_int_eq(send_numbered(pair.near, i, i * 8, 0), 0);
         expect_silence(pair.far);
         ck_assert_int_eq(dx_flush(pair.near, 1000), 0);
         for (unsigned i = 0; i < 20; i++)
-            expect_numbered(pair.far, i, i * 30, 1000);
+            expect_numbered(pair.far, i, i * 8, 1000);
     }
     /* More than is collected, and before a wait. */
     ck_assert_int_eq(dx_cork(pair.near), 0);
