@@ -155,7 +155,9 @@ typedef struct dx_channel_options {
 
     /*
      * Receive from the fast lane without a copy: a message lies in memory that the peer can write
-     * to, and may change while it is read. Only for a peer that is trusted like this process.
+     * to, and may change while it is read. Only for a peer that is trusted like this process. While
+     * it is lent its room is not given back, so a send to a peer that sends, too, may be -EDEADLK;
+     * and in a forked child it is not there.
      */
     bool trust_peer;
 

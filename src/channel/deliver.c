@@ -234,7 +234,6 @@ static __attribute__((noinline)) int receive_long(dx_channel *channel, dx_messag
                                                   int timeout_ms)
 {
     struct dxi_patience patience = {.timeout_ms = timeout_ms, .for_calls = true};
-    struct dxi_calls *calls = &channel->calls;
     int status = dxi_channel_check(channel);
 
     if (status < 0)
@@ -243,7 +242,8 @@ static __attribute__((noinline)) int receive_long(dx_channel *channel, dx_messag
         return dxi_channel_fail(channel, -EINVAL, "dx_recv() needs a message to fill");
     dxi_lock(&channel->in_lock);
     release(channel);
-    if (calls->stash.size == 0 && !calls->held && dxi_quick_receive(channel, ret, timeout_ms)) {
+    if (channel->calls.stash.size == 0 && !channel->calls.held &&
+        dxi_quick_receive(channel, ret, timeout_ms)) {
         channel->waits_first = 0;
         status = 1;
     } else {

@@ -160,6 +160,9 @@ enum dxi_taking {
 /* receive.c; these take in_lock. Take in what has come, up to the backlog, without waiting. */
 enum dxi_taking dxi_channel_take_in(dx_channel *channel);
 
+/* Read what the socket says besides the ring, although nothing may be taken in any more. */
+void dxi_channel_attend(dx_channel *channel);
+
 /* Whether a poll that comes now will tell of what comes next; false: it is here. */
 bool dxi_channel_doze(dx_channel *channel);
 

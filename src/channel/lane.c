@@ -29,6 +29,7 @@ unsigned dxi_lane_worth = 32;
 
 #define WORD(kind) ((uint16_t)(1U << (kind)))
 
+/* Atomics that are locks of the C library's mean nothing to another process: no lane then. */
 void dxi_lane_open(dx_channel *channel, const dx_channel_options *options, bool is_makers)
 {
     struct dxi_lane *lane = &channel->lane;
@@ -38,7 +39,7 @@ void dxi_lane_open(dx_channel *channel, const dx_channel_options *options, bool 
     lane->trusting = options->trust_peer;
     if (channel->framing != &dxi_framing_native || channel->type == SOCK_DGRAM ||
         channel->read_medium != DXI_MEDIUM_UNIX || channel->read_fd != channel->write_fd ||
-        options->socket_only)
+        options->socket_only || ATOMIC_LLONG_LOCK_FREE != 2)
         lane->part = DXI_LANE_NONE;
     else
         lane->part = is_makers ? DXI_LANE_MAKER : DXI_LANE_ACCEPTOR;
@@ -194,11 +195,16 @@ int dxi_lane_hear(dx_channel *channel, const struct dxi_frame *frame, const uint
         settle(channel);
         dxi_os->region_unmap(&lane->region);
         return 0;
-    case DXI_KIND_ACCEPT: /* it was seen when it came: turn() */
+    case DXI_KIND_ACCEPT:
     case DXI_KIND_SWITCH:
+        /* From a peer that waits its turn it was seen when it came: turn(). */
+        if (!atomic_load_explicit(&lane->in_is_fast, memory_order_relaxed))
+            return violation(channel, DXI_VIOLATION_LANE_WORD, frame->kind);
         channel->in.decoder.words = WORD(DXI_KIND_END);
         return 0;
     default: /* END; the decoder lets nothing else come */
+        if (dxi_inbox_size(&channel->in) > DXI_HEADER_SIZE)
+            return violation(channel, DXI_VIOLATION_LANE_WORD, frame->kind);
         channel->in.decoder.words = 0;
         channel->inbound = DXI_INBOUND_LAST;
         return 0;
@@ -278,11 +284,9 @@ static int turn(dx_channel *channel, size_t kept, bool bears)
     atomic_store_explicit(&lane->in_is_fast, true, memory_order_relaxed);
     if (lane->part == DXI_LANE_MAKER)
         note_word(channel, DXI_DUE_SWITCH);
-    /* The switch itself is still to be consumed. */
-    uint16_t words = in->decoder.words;
-
     settle(channel);
-    in->decoder.words = words;
+    /* The switch itself is still to be consumed; whatever else lies before it came out of turn. */
+    in->decoder.words = WORD(lane->part == DXI_LANE_MAKER ? DXI_KIND_ACCEPT : DXI_KIND_SWITCH);
     return error;
 }
 
@@ -371,17 +375,20 @@ static void write_offer(dx_channel *channel)
         {.iov_base = envelope.header, .iov_len = envelope.header_size},
         {.iov_base = payload, .iov_len = sizeof(payload)},
     };
+    /* Before it leaves: another thread may hear the answer before this call has returned. */
+    forget_word(lane);
     ssize_t sent = dxi_os->send(channel->write_fd, parts, 2, &lane->offer_fd, 1);
 
-    if (sent == -EAGAIN)
+    if (sent == -EAGAIN) {
+        note_word(channel, DXI_DUE_OFFER);
         return;
+    }
     if (sent < 0) {
         give_up(channel);
         return;
     }
     dxi_os->close(lane->offer_fd);
     lane->offer_fd = -1;
-    forget_word(lane);
     dxi_outbox_append(&channel->out, envelope.header, envelope.header_size);
     dxi_outbox_append(&channel->out, payload, sizeof(payload));
     dxi_outbox_sent(&channel->out, (size_t)sent);

@@ -150,21 +150,29 @@ bool dxi_lane_send_plain(dx_channel *channel, const void *data, size_t size, uin
 int dxi_lane_expect_room(dx_channel *channel, bool taking, bool first);
 void dxi_lane_feed(dx_channel *channel);
 
-/*
- * The caller holds no lock, or in_lock. For one who has something to send, and polls: whether it is worth
- * trying now. If not, the socket tells when it is.
- */
-bool dxi_lane_awaits_room(dx_channel *channel);
+/* When it is worth trying to send. */
+enum dxi_prospect {
+    DXI_PROSPECT_NOW,
+    DXI_PROSPECT_WAKE,  /* when the socket can be read: the peer was asked for a wake-up */
+    DXI_PROSPECT_SOCKET /* when the socket can be written: descriptors found it full */
+};
+
+/* The caller holds no lock, or in_lock, and sends by the ring. For one who polls. */
+enum dxi_prospect dxi_lane_prospect(dx_channel *channel);
 
 /* lane_receive.c; the caller holds in_lock, and in_is_fast. */
 
 /* From the ring into the inbox. 1: something; 0: nothing is there; -EPROTO; -ENOMEM. No system call. */
 int dxi_lane_fill(dx_channel *channel, size_t most);
 
-/*
- * Read what the socket says. 0: all of it; 1: not all, because the descriptors that came with it wait
- * here to be received; or an error.
- */
+/* What became of a reading of the socket. */
+enum {
+    DXI_ATTEND_DONE = 0,
+    DXI_ATTEND_FULL = 1, /* there is more; the descriptors that came wait here to be received */
+    DXI_ATTEND_AGAIN = 2 /* there may be more: a peer that talks without end must not keep us */
+};
+
+/* Read what the socket says: one of the above, or an error. */
 int dxi_lane_attend(dx_channel *channel);
 
 /* Look for something without sleeping, if that has paid lately. As dxi_lane_fill(). */

@@ -85,15 +85,12 @@ int dxi_lane_fill(dx_channel *channel, size_t most)
     return 1;
 }
 
-/* What became of a read of the socket. */
-enum { ATTEND_DONE = 0, ATTEND_FULL = 1, ATTEND_AGAIN = 2 };
-
 /* The peer has let go of the socket: what lies in the ring is the last. */
 static int hear_the_end(dx_channel *channel)
 {
     channel->lane.socket_over = true;
     atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
-    return ATTEND_DONE;
+    return DXI_ATTEND_DONE;
 }
 
 /* What a read of the socket says besides words. */
@@ -103,11 +100,11 @@ static int hear_nothing(dx_channel *channel, ssize_t status)
     case 0:
         return hear_the_end(channel);
     case -EAGAIN:
-        return channel->drain_limited ? hear_the_end(channel) : ATTEND_DONE;
+        return channel->drain_limited ? hear_the_end(channel) : DXI_ATTEND_DONE;
     case -ECONNRESET:
         atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
         atomic_store_explicit(&channel->peer_dead, true, memory_order_relaxed);
-        return ATTEND_AGAIN;
+        return DXI_ATTEND_AGAIN;
     default:
         return dxi_channel_fail(channel, (int)status, "cannot receive: %s",
                                 dx_error_text((int)status));
@@ -125,8 +122,9 @@ static int attend_once(dx_channel *channel)
 
     if (!dxi_inbox_expect(in, &arrival, place)) {
         /* They may belong to messages that wait here. Else there are too many of them. */
-        if (dxi_inbox_size(in) > 0 || dxi_ring_stirs(&channel->lane.in))
-            return ATTEND_FULL;
+        if (dxi_inbox_size(in) > 0 || dxi_ring_filled(&channel->lane.in) > 0 ||
+            dxi_ring_stirs(&channel->lane.in))
+            return DXI_ATTEND_FULL;
         return break_inbound(channel, DXI_VIOLATION_DESCRIPTORS_SURPLUS);
     }
     arrival.packets = channel->type == SOCK_SEQPACKET;
@@ -151,19 +149,20 @@ static int attend_once(dx_channel *channel)
     }
     if (dxi_lane_hear_socket(channel, bytes, (size_t)received, bears) < 0)
         return dxi_channel_break(channel, &in->decoder.fault);
-    return bears || arrival.packets || (size_t)received == size ? ATTEND_AGAIN : ATTEND_DONE;
+    return bears || arrival.packets || (size_t)received == size ? DXI_ATTEND_AGAIN
+                                                                : DXI_ATTEND_DONE;
 }
 
 int dxi_lane_attend(dx_channel *channel)
 {
-    int status = ATTEND_AGAIN;
+    int status = DXI_ATTEND_AGAIN;
 
-    for (int reads = 0; reads < ATTEND_READS && status == ATTEND_AGAIN; reads++) {
+    for (int reads = 0; reads < ATTEND_READS && status == DXI_ATTEND_AGAIN; reads++) {
         if (channel->lane.socket_over)
-            return ATTEND_DONE;
+            return DXI_ATTEND_DONE;
         status = attend_once(channel);
     }
-    return status == ATTEND_AGAIN ? ATTEND_DONE : status;
+    return status;
 }
 
 /* Whether the peer may be about to speak, on another processor than this. */

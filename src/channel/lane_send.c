@@ -38,7 +38,7 @@ void dxi_lane_wake(dx_channel *channel)
     ssize_t sent = dxi_os->send(channel->write_fd, &part, 1, NULL, 0);
 
     /* A full socket is as good as one more word in it: its reader has something to wake up for. */
-    if (sent < 0 && sent != -EAGAIN)
+    if (sent == -EPIPE || sent == -ECONNRESET)
         atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
 }
 
@@ -137,6 +137,7 @@ ssize_t dxi_lane_send(dx_channel *channel, const struct iovec *parts, size_t cou
     struct dxi_ring_out *out = &channel->lane.out;
     size_t total = 0;
 
+    channel->lane.wants_socket = false;
     if (atomic_load_explicit(&channel->peer_gone, memory_order_relaxed))
         return -EPIPE;
     if (dxi_ring_look_for_room(out) < 0)
@@ -265,19 +266,25 @@ void dxi_lane_feed(dx_channel *channel)
     channel->lane.unfed = false;
 }
 
-bool dxi_lane_awaits_room(dx_channel *channel)
+enum dxi_prospect dxi_lane_prospect(dx_channel *channel)
 {
     struct dxi_lane *lane = &channel->lane;
-    bool worth = false;
+    enum dxi_prospect prospect = DXI_PROSPECT_WAKE;
 
+    /* Who is sending in another thread looks for himself. */
     if (!dxi_trylock(&channel->out_lock))
-        return false;
-    if (channel->out.reserved == NULL && lane->course == DXI_COURSE_RING) {
+        return DXI_PROSPECT_WAKE;
+    if (atomic_load_explicit(&channel->peer_gone, memory_order_relaxed)) {
+        prospect = DXI_PROSPECT_NOW;
+    } else if (lane->wants_socket) {
+        prospect = DXI_PROSPECT_SOCKET;
+    } else if (channel->out.reserved == NULL) {
         /* Something that is wrong with the ring is for a send to say. */
-        worth = dxi_ring_look_for_room(&lane->out) < 0 || dxi_ring_room(&lane->out) > 0 ||
-                !dxi_ring_starve(&lane->out);
-        lane->unfed = !worth;
+        if (dxi_ring_look_for_room(&lane->out) < 0 || dxi_ring_room(&lane->out) > 0 ||
+            !dxi_ring_starve(&lane->out))
+            prospect = DXI_PROSPECT_NOW;
+        lane->unfed = prospect == DXI_PROSPECT_WAKE;
     }
     dxi_unlock(&channel->out_lock);
-    return worth;
+    return prospect;
 }

@@ -51,8 +51,10 @@ int dx_channel_events(dx_channel *channel)
     dxi_unlock(&channel->in_lock);
     if (!is_fast(channel))
         return wants_to_send(channel) ? events | POLLOUT : events;
-    /* By the ring: the socket is always ready to be written, and what comes by it tells of room. */
-    return wants_to_send(channel) && dxi_lane_awaits_room(channel) ? POLLIN | POLLOUT : POLLIN;
+    if (!wants_to_send(channel))
+        return events;
+    /* By the ring: the socket is nearly always ready to be written, and a wake-up tells of room. */
+    return dxi_lane_prospect(channel) == DXI_PROSPECT_WAKE ? POLLIN : events | POLLOUT;
 }
 
 /* Whether dx_recv() has something to say that came before. The caller holds in_lock. */
@@ -97,8 +99,8 @@ int dx_channel_timeout_ms(dx_channel *channel)
 
     dxi_unlock(&channel->in_lock);
     /* A poll tells of nothing that is in the ring already, nor of room there. */
-    if (!news && (!dxi_channel_doze(channel) ||
-                  (is_fast(channel) && wants_to_send(channel) && dxi_lane_awaits_room(channel))))
+    if (!news && (!dxi_channel_doze(channel) || (is_fast(channel) && wants_to_send(channel) &&
+                                                 dxi_lane_prospect(channel) == DXI_PROSPECT_NOW)))
         return 0;
     return news ? 0 : milliseconds_until(earliest);
 }
@@ -118,7 +120,7 @@ int dx_channel_process(dx_channel *channel)
     if (error < 0)
         return error;
     /* Whoever was refused is told by this event, and is refused again or not. */
-    if (!is_fast(channel) || dxi_lane_awaits_room(channel))
+    if (!is_fast(channel) || dxi_lane_prospect(channel) != DXI_PROSPECT_WAKE)
         atomic_store_explicit(&channel->out_wanted, false, memory_order_relaxed);
     dxi_channel_serve(channel);
     if (!dxi_channel_doze(channel))
@@ -146,11 +148,19 @@ size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2], bool *ret
     size_t count = 0;
 
     *ret_idle = !taking || dxi_channel_doze(channel);
-    if (is_fast(channel) && pending && !dxi_lane_awaits_room(channel))
-        pending = false;
-    if (taking)
+    bool writes = pending;
+    bool listens = taking;
+
+    if (is_fast(channel) && pending) {
+        enum dxi_prospect prospect = dxi_lane_prospect(channel);
+
+        writes = prospect == DXI_PROSPECT_SOCKET;
+        listens = listens || prospect == DXI_PROSPECT_WAKE;
+        *ret_idle = *ret_idle && prospect != DXI_PROSPECT_NOW;
+    }
+    if (listens)
         ret[count++] = (struct pollfd){.fd = channel->read_fd, .events = POLLIN};
-    if (!pending)
+    if (!writes)
         return count;
     if (count > 0 && channel->write_fd == channel->read_fd)
         ret[0].events |= POLLOUT;
@@ -162,5 +172,6 @@ size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2], bool *ret
 void dxi_channel_serve(dx_channel *channel)
 {
     dxi_channel_flush_now(channel);
+    dxi_channel_attend(channel);
     dxi_channel_take_in(channel);
 }

@@ -39,12 +39,15 @@ static int last_word(dx_channel *channel, int result)
     return result;
 }
 
+/* A peer that sends wake-ups without end does not keep us from saying that something is missing. */
+enum { SEARCHES_MAX = 64 };
+
 /* The next message of the inbox, whatever it is. As dxi_inbox_next(). */
 static int next_frame(dx_channel *channel, dx_message *ret)
 {
     struct dxi_inbox *in = &channel->in;
 
-    for (;;) {
+    for (unsigned searches = 0;; searches++) {
         bool last = channel->inbound == DXI_INBOUND_LAST;
         int status = dxi_inbox_next(in, last, ret, dxi_channel_hear, channel);
 
@@ -56,7 +59,7 @@ static int next_frame(dx_channel *channel, dx_message *ret)
         status = dxi_lane_attend(channel);
         if (status < 0)
             return status;
-        in->searched = true;
+        in->searched = status != DXI_ATTEND_AGAIN || searches >= SEARCHES_MAX;
     }
 }
 

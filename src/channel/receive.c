@@ -192,6 +192,12 @@ static int fill_fast(dx_channel *channel, size_t most)
         return filled;
     int attended = dxi_lane_attend(channel);
 
+    /* More descriptors than messages can bear that are on their way: no wait would end. */
+    if (attended == DXI_ATTEND_FULL && !dxi_inbox_ready(&channel->in)) {
+        struct dxi_fault surplus = {DXI_VIOLATION_DESCRIPTORS_SURPLUS, 0, 0};
+
+        return dxi_channel_break(channel, &surplus);
+    }
     /* Whoever has let go, or has died, had published before. */
     filled = attended < 0 ? attended : 0;
     if (filled == 0)
@@ -291,8 +297,20 @@ static enum dxi_taking take_in(dx_channel *channel, bool anyway)
         if (dxi_inbox_words(in, dxi_channel_hear, channel) < 0)
             dxi_channel_break(channel, &in->decoder.fault);
     }
+    /* A message that is lent from the ring holds up all that is behind it. */
+    if (taking == DXI_TAKING && channel->lane.lent &&
+        channel->lane.in.tail - channel->lane.in.given >= channel->lane.in.size)
+        taking = DXI_TAKING_FULL;
     dxi_unlock(&channel->in_lock);
     return taking;
+}
+
+void dxi_channel_attend(dx_channel *channel)
+{
+    dxi_lock(&channel->in_lock);
+    if (is_fast(channel) && !channel->lane.socket_over && !channel->receiver_waits)
+        (void)dxi_lane_attend(channel);
+    dxi_unlock(&channel->in_lock);
 }
 
 enum dxi_taking dxi_channel_take_in(dx_channel *channel)

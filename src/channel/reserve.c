@@ -14,8 +14,9 @@
 /* Whether a frame of this size lies in the ring in one piece. */
 static bool fits_ring(const dx_channel *channel, size_t size)
 {
+    /* A quarter may be taken and not given back while its consumer is busy. */
     return channel->lane.course == DXI_COURSE_RING &&
-           size <= channel->lane.out.size - DXI_HEADER_SIZE;
+           size <= channel->lane.out.size / 4 * 3 - DXI_HEADER_SIZE;
 }
 
 void dxi_channel_unreserve(dx_channel *channel)
@@ -113,7 +114,6 @@ static void commit_in_place(dx_channel *channel, size_t size)
         atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
     else
         dxi_lane_publish(channel);
-    dxi_channel_note_plain(channel);
 }
 
 /* Into the outbox, whatever the kernel takes of it now. */
@@ -166,6 +166,7 @@ int dx_commit(dx_channel *channel, size_t size)
         return status;
     dxi_lock(&channel->out_lock);
     status = commit(channel, size, &kept);
+    dxi_channel_note_plain(channel);
     dxi_lane_note_quick(channel);
     dxi_unlock(&channel->out_lock);
     if (kept)

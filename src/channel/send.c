@@ -410,10 +410,12 @@ bool dxi_channel_end_now(dx_channel *channel)
     dxi_channel_flush_now(channel);
     if (!dxi_trylock(&channel->out_lock))
         return false;
+    dxi_channel_unreserve(channel);
     /* What was accepted before goes first; the caller asks again. */
     if (!channel->out.ended && dxi_outbox_size(&channel->out) == 0 &&
         say_the_end(channel, &none) == 0)
         channel->out.ended = true;
+    dxi_channel_note_plain(channel);
     dxi_lane_note_quick(channel);
     bool said = channel->out.ended || channel->out.error < 0;
 

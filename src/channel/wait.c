@@ -100,7 +100,7 @@ static bool attend(dx_channel *channel, enum dxi_taking taking)
     dxi_lock(&channel->in_lock);
     if (atomic_load_explicit(&channel->lane.in_is_fast, memory_order_relaxed) &&
         !channel->lane.socket_over && !channel->receiver_waits)
-        drained = dxi_lane_attend(channel) == 0;
+        drained = dxi_lane_attend(channel) != DXI_ATTEND_FULL;
     dxi_unlock(&channel->in_lock);
     return drained;
 }
@@ -124,11 +124,13 @@ int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
             return -EPROTO;
         if (ring && atomic_load_explicit(&channel->peer_gone, memory_order_relaxed))
             return 0; /* the send will say so */
-        int room = ring ? dxi_lane_expect_room(channel, taking == DXI_TAKING, first) : 0;
+        int room = ring ? dxi_lane_expect_room(channel, taking == DXI_TAKING,
+                                               first && patience->timeout_ms != DX_NOW)
+                        : 0;
 
         if (room == 1 || room < 0)
             return room < 0 ? room : 0;
-        if (room == 2)
+        if (room == 2 || (!ring && taking == DXI_TAKING && !dxi_channel_doze(channel)))
             continue;
         if (taking != DXI_TAKING_FULL)
             stalled = 0;
@@ -215,9 +217,14 @@ static int sleep_once(dx_channel *channel, struct dxi_patience *patience, enum d
     bool ring = atomic_load_explicit(&channel->lane.out_is_fast, memory_order_relaxed);
 
     /* For room in the ring the socket tells, too; if there is some by now, send again. */
-    if (pending && flushed == DXI_FLUSHED && ring && dxi_lane_awaits_room(channel))
+    enum dxi_prospect prospect = pending && flushed == DXI_FLUSHED && ring
+                                     ? dxi_lane_prospect(channel)
+                                     : DXI_PROSPECT_SOCKET;
+
+    if (prospect == DXI_PROSPECT_NOW)
         return 0;
-    watch_begin(&watch, channel, true, pending && flushed == DXI_FLUSHED && !ring);
+    watch_begin(&watch, channel, true,
+                pending && flushed == DXI_FLUSHED && prospect == DXI_PROSPECT_SOCKET);
     if (atomic_load_explicit(&channel->lane.in_is_fast, memory_order_relaxed) &&
         !dxi_lane_doze(channel))
         return 1;

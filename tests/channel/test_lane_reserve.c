@@ -58,7 +58,7 @@ static void expect_from(struct pair *pair, unsigned number, size_t size)
 EACH_LANE(test_a_message_is_written_into_the_ring_itself)
 {
     struct pair pair = open_lane(type);
-    const size_t sizes[] = {0, 1, 100, 5000, 100000, 256 * KIB - 16};
+    const size_t sizes[] = {0, 1, 100, 5000, 100000, 192 * KIB - 16};
 
     for (unsigned round = 0; round < 30; round++) {
         size_t size = sizes[round % (sizeof(sizes) / sizeof(*sizes))];
