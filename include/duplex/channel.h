@@ -205,8 +205,9 @@ DX_API int dx_channel_write_fd(const dx_channel *channel);
 
 /*
  * For an event loop: the events to poll for now, POLLIN and POLLOUT of poll(2). Ask again after
- * each call on the channel. 0 when nothing more can come: take it out of the loop then, because
- * poll(2) reports POLLHUP even so. Returns a set of events or a negative errno value.
+ * each call on the channel. 0 when nothing is to be polled for, because poll(2) reports POLLHUP even
+ * so; and when dx_channel_timeout_ms() is DX_FOREVER then, nothing more can come: take it out of the
+ * loop. Returns a set of events or a negative errno value.
  */
 DX_API int dx_channel_events(dx_channel *channel);
 

@@ -10,6 +10,9 @@
 #include <limits.h>
 #include <sys/socket.h>
 
+/* Who waits for what no event tells looks up this often. */
+enum { LOOK_UP_MS = 5 };
+
 int dx_channel_fd(const dx_channel *channel)
 {
     int error = dxi_channel_check(channel);
@@ -39,6 +42,16 @@ static bool wants_to_send(const dx_channel *channel)
            atomic_load_explicit(&channel->out_wanted, memory_order_relaxed);
 }
 
+/*
+ * Whether no wake-up can come: the peer said its end by the socket, before it took part in the lane. Who
+ * waits for room in the ring must look up by himself. The caller holds in_lock.
+ */
+static bool is_deaf(const dx_channel *channel)
+{
+    return is_fast(channel) && channel->inbound != DXI_INBOUND_OPEN &&
+           !atomic_load_explicit(&channel->lane.in_is_fast, memory_order_relaxed);
+}
+
 int dx_channel_events(dx_channel *channel)
 {
     int error = dxi_channel_check(channel);
@@ -47,6 +60,7 @@ int dx_channel_events(dx_channel *channel)
         return error;
     dxi_lock(&channel->in_lock);
     int events = channel->inbound == DXI_INBOUND_OPEN ? POLLIN : 0;
+    bool deaf = is_deaf(channel);
 
     dxi_unlock(&channel->in_lock);
     if (!is_fast(channel))
@@ -54,7 +68,9 @@ int dx_channel_events(dx_channel *channel)
     if (!wants_to_send(channel))
         return events;
     /* By the ring: the socket is nearly always ready to be written, and a wake-up tells of room. */
-    return dxi_lane_prospect(channel) == DXI_PROSPECT_WAKE ? POLLIN : events | POLLOUT;
+    if (dxi_lane_prospect(channel) != DXI_PROSPECT_WAKE)
+        return events | POLLOUT;
+    return deaf ? 0 : POLLIN;
 }
 
 /* Whether dx_recv() has something to say that came before. The caller holds in_lock. */
@@ -95,6 +111,7 @@ int dx_channel_timeout_ms(dx_channel *channel)
     dxi_lock(&channel->in_lock);
     /* An end that was reported is no news, but for the requests that it ends. */
     bool news = channel->inbound != DXI_INBOUND_OVER ? ready(channel) : owed(channel);
+    bool deaf = is_deaf(channel);
     uint64_t earliest = dxi_requests_earliest(&channel->calls.ours);
 
     dxi_unlock(&channel->in_lock);
@@ -102,7 +119,11 @@ int dx_channel_timeout_ms(dx_channel *channel)
     if (!news && (!dxi_channel_doze(channel) || (is_fast(channel) && wants_to_send(channel) &&
                                                  dxi_lane_prospect(channel) == DXI_PROSPECT_NOW)))
         return 0;
-    return news ? 0 : milliseconds_until(earliest);
+    int left = news ? 0 : milliseconds_until(earliest);
+
+    if (deaf && wants_to_send(channel) && (left < 0 || left > LOOK_UP_MS))
+        left = LOOK_UP_MS;
+    return left;
 }
 
 /* Whether the peer has died, which its socket need not tell. */
@@ -154,9 +175,17 @@ size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2], bool *ret
     if (is_fast(channel) && pending) {
         enum dxi_prospect prospect = dxi_lane_prospect(channel);
 
+        dxi_lock(&channel->in_lock);
+        bool deaf = is_deaf(channel);
+
+        dxi_unlock(&channel->in_lock);
         writes = prospect == DXI_PROSPECT_SOCKET;
-        listens = listens || prospect == DXI_PROSPECT_WAKE;
+        listens = listens || (prospect == DXI_PROSPECT_WAKE && !deaf);
         *ret_idle = *ret_idle && prospect != DXI_PROSPECT_NOW;
+        if (deaf && prospect == DXI_PROSPECT_WAKE) {
+            dxi_os->poll(NULL, 0, dxi_deadline(1));
+            *ret_idle = false;
+        }
     }
     if (listens)
         ret[count++] = (struct pollfd){.fd = channel->read_fd, .events = POLLIN};
