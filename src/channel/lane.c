@@ -114,32 +114,6 @@ void dxi_lane_note_move(dx_channel *channel)
         note_word(channel, DXI_DUE_OFFER);
 }
 
-/* The rings of a region, as this side has them. */
-static void take_ends(dx_channel *channel, struct dxi_ring_in *in, struct dxi_ring_out *out)
-{
-    const struct dxi_lane *lane = &channel->lane;
-    struct dxi_ring_control *control = lane->region.control;
-    bool maker = lane->part == DXI_LANE_MAKER;
-    struct dxi_ring_side *mine = maker ? &control->maker : &control->acceptor;
-    struct dxi_ring_side *peer = maker ? &control->acceptor : &control->maker;
-
-    if (in != NULL)
-        *in = (struct dxi_ring_in){
-            .bytes = lane->region.rings[maker ? 1 : 0],
-            .size = lane->region.ring_size,
-            .limit = UINT64_MAX,
-            .mine = mine,
-            .peer = peer,
-        };
-    if (out != NULL)
-        *out = (struct dxi_ring_out){
-            .bytes = lane->region.rings[maker ? 0 : 1],
-            .size = lane->region.ring_size,
-            .mine = mine,
-            .peer = peer,
-        };
-}
-
 /* Hearing. */
 
 static int violation(dx_channel *channel, enum dxi_violation what, uint64_t value)
@@ -271,7 +245,8 @@ static int turn(dx_channel *channel, size_t kept, bool bears)
     size_t rest = dxi_inbox_size(in) - kept;
     int error = 0;
 
-    take_ends(channel, &lane->in, NULL);
+    lane->in = dxi_ring_in_end(lane->region.control, lane->region.rings, lane->region.ring_size,
+                               lane->part == DXI_LANE_MAKER);
     if (bears)
         dxi_parcels_turn(in);
     in->from_ring = true;
@@ -405,7 +380,8 @@ static void write_word(dx_channel *channel, enum dxi_kind kind)
     forget_word(lane);
     if (kind == DXI_KIND_DECLINE)
         return;
-    take_ends(channel, NULL, &lane->out);
+    lane->out = dxi_ring_out_end(lane->region.control, lane->region.rings, lane->region.ring_size,
+                                 lane->part == DXI_LANE_MAKER);
     lane->course = DXI_COURSE_LEAVING;
     lane->socket_left = dxi_outbox_size(&channel->out);
     channel->out.plain = false;

@@ -14,6 +14,29 @@
 #include <emmintrin.h>
 #endif
 
+struct dxi_ring_out dxi_ring_out_end(struct dxi_ring_control *control, uint8_t *const rings[2],
+                                     uint64_t size, bool maker)
+{
+    return (struct dxi_ring_out){
+        .bytes = rings[maker ? 0 : 1],
+        .size = size,
+        .mine = maker ? &control->maker : &control->acceptor,
+        .peer = maker ? &control->acceptor : &control->maker,
+    };
+}
+
+struct dxi_ring_in dxi_ring_in_end(struct dxi_ring_control *control, uint8_t *const rings[2],
+                                   uint64_t size, bool maker)
+{
+    return (struct dxi_ring_in){
+        .bytes = rings[maker ? 1 : 0],
+        .size = size,
+        .limit = UINT64_MAX,
+        .mine = maker ? &control->maker : &control->acceptor,
+        .peer = maker ? &control->acceptor : &control->maker,
+    };
+}
+
 int dxi_ring_look_for_room(struct dxi_ring_out *out)
 {
     /* Acquire: pairs with the release in dxi_ring_give_back(). What lay there was copied. */

@@ -72,6 +72,15 @@ struct dxi_ring_in {
     struct dxi_ring_side *mine, *peer;
 };
 
+/*
+ * What one of the two sides has of a region whose memory is all zero: the ring that it writes, and the
+ * one that it reads. rings[0] goes from the maker to the acceptor, rings[1] the other way.
+ */
+struct dxi_ring_out dxi_ring_out_end(struct dxi_ring_control *control, uint8_t *const rings[2],
+                                     uint64_t size, bool maker);
+struct dxi_ring_in dxi_ring_in_end(struct dxi_ring_control *control, uint8_t *const rings[2],
+                                   uint64_t size, bool maker);
+
 /* For the turns of a loop that looks at a word of the other side's. */
 static inline void dxi_relax(void)
 {

@@ -23,31 +23,6 @@ static size_t page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static struct dxi_ring_out out_end(const struct dxi_region *region, bool maker)
-{
-    struct dxi_ring_control *control = region->control;
-
-    return (struct dxi_ring_out){
-        .bytes = region->rings[maker ? 0 : 1],
-        .size = region->ring_size,
-        .mine = maker ? &control->maker : &control->acceptor,
-        .peer = maker ? &control->acceptor : &control->maker,
-    };
-}
-
-static struct dxi_ring_in in_end(const struct dxi_region *region, bool maker)
-{
-    struct dxi_ring_control *control = region->control;
-
-    return (struct dxi_ring_in){
-        .bytes = region->rings[maker ? 1 : 0],
-        .size = region->ring_size,
-        .limit = UINT64_MAX,
-        .mine = maker ? &control->maker : &control->acceptor,
-        .peer = maker ? &control->acceptor : &control->maker,
-    };
-}
-
 static struct ring open_ring(void)
 {
     struct ring ring;
@@ -56,8 +31,9 @@ static struct ring open_ring(void)
     ck_assert_int_eq(dxi_linux.region_create(page_size(), &ring.region, &fd), 0);
     close(fd);
     ring.control = ring.region.control;
-    ring.out = out_end(&ring.region, true);
-    ring.in = in_end(&ring.region, false);
+    ring.out =
+        dxi_ring_out_end(ring.region.control, ring.region.rings, ring.region.ring_size, true);
+    ring.in = dxi_ring_in_end(ring.region.control, ring.region.rings, ring.region.ring_size, false);
     return ring;
 }
 

@@ -18,31 +18,6 @@ static size_t page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static struct dxi_ring_out out_end(const struct dxi_region *region, bool maker)
-{
-    struct dxi_ring_control *control = region->control;
-
-    return (struct dxi_ring_out){
-        .bytes = region->rings[maker ? 0 : 1],
-        .size = region->ring_size,
-        .mine = maker ? &control->maker : &control->acceptor,
-        .peer = maker ? &control->acceptor : &control->maker,
-    };
-}
-
-static struct dxi_ring_in in_end(const struct dxi_region *region, bool maker)
-{
-    struct dxi_ring_control *control = region->control;
-
-    return (struct dxi_ring_in){
-        .bytes = region->rings[maker ? 1 : 0],
-        .size = region->ring_size,
-        .limit = UINT64_MAX,
-        .mine = maker ? &control->maker : &control->acceptor,
-        .peer = maker ? &control->acceptor : &control->maker,
-    };
-}
-
 /* The byte that lies at a position of the conversation. */
 static uint8_t byte_at(uint64_t position)
 {
@@ -190,13 +165,14 @@ static void stress(size_t ring_size, bool rewinds)
     struct side sides[2];
 
     for (int i = 0; i < 2; i++)
-        sides[i] = (struct side){.out = out_end(&region, i == 0),
-                                 .in = in_end(&region, i == 0),
-                                 .mine = &wake[i],
-                                 .peers = &wake[1 - i],
-                                 .total = total,
-                                 .random = 7 + (uint32_t)i,
-                                 .rewinds = rewinds};
+        sides[i] = (struct side){
+            .out = dxi_ring_out_end(region.control, region.rings, region.ring_size, i == 0),
+            .in = dxi_ring_in_end(region.control, region.rings, region.ring_size, i == 0),
+            .mine = &wake[i],
+            .peers = &wake[1 - i],
+            .total = total,
+            .random = 7 + (uint32_t)i,
+            .rewinds = rewinds};
     ck_assert_int_eq(pthread_create(&thread, NULL, converse, &sides[1]), 0);
     converse(&sides[0]);
     pthread_join(thread, NULL);
