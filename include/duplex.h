@@ -11,7 +11,9 @@
 #include <duplex/error.h>
 #include <duplex/message.h>
 #include <duplex/options.h>
+#include <duplex/pool.h>
 #include <duplex/process.h>
 #include <duplex/start.h>
+#include <duplex/workers.h>
 
 #endif

@@ -73,6 +73,31 @@ void dxi_channel_serve(dx_channel *channel);
  */
 bool dxi_channel_end_now(dx_channel *channel);
 
+/* pool.c: what the pool asks of the channel to a worker, which no other thread uses. */
+
+/* Whether the peer has greeted, or need not in this framing. */
+bool dxi_channel_greeted(const dx_channel *channel);
+
+/* Whether a message may be here that came by the ring, or was read before. Costs no system call. */
+bool dxi_channel_stirs(const dx_channel *channel);
+
+/* Whether the peer speaks by the ring; and may do so soon, on another processor than ours. */
+bool dxi_channel_hears_ring(const dx_channel *channel);
+bool dxi_channel_peer_is_awake(const dx_channel *channel);
+
+/*
+ * Whether the peer, which has ended, left something unread of what was sent. Not known of the ring,
+ * whose reader tells late: false.
+ */
+bool dxi_channel_left_unread(const dx_channel *channel);
+
+/* Send what dx_cork() has collected, without waiting, and go on collecting. */
+void dxi_channel_send_collected(dx_channel *channel);
+
+/* Whether this end could send these bytes as a message: 0, -EMSGSIZE or -EINVAL, in failure's words. */
+int dxi_channel_check_job(const dx_channel_options *options, const void *data, size_t size,
+                          size_t descriptor_count, dx_failure *failure);
+
 /* Fill a failure, if there is one to fill, and return error. */
 int dxi_fail(dx_failure *failure, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -72,6 +72,7 @@ struct dx_channel {
     unsigned waits_first; /* so many receives to come wait before they read */
     bool drain_limited;   /* the peer is dead: only what lies in the kernel is its own */
     size_t drain_left;    /* bytes, or packets of DGRAM */
+    bool was_reset;       /* the peer ended with our bytes unread, says the kernel */
     bool receiver_waits;
     struct dxi_spin spin;
     struct dxi_calls calls;

@@ -133,6 +133,7 @@ static int read_nothing(dx_channel *channel, ssize_t status, bool was_dead)
     case -EHOSTUNREACH:
     case -ENETUNREACH:
     case -ENETRESET:
+        channel->was_reset = true;
         /* The kernel says it once, and on packets before what is still to be read. */
         atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
         atomic_store_explicit(&channel->peer_dead, true, memory_order_relaxed);

@@ -9,6 +9,8 @@ const struct dxi_os dxi_linux = {
     .resize = dxi_linux_resize,
     .release = dxi_linux_release,
     .now_ns = dxi_linux_now_ns,
+    .about_now_ns = dxi_linux_about_now_ns,
+    .processors = dxi_linux_processors,
     .several_processors = dxi_linux_several_processors,
     .processor = dxi_linux_processor,
     .single_threaded = dxi_linux_single_threaded,
@@ -29,6 +31,9 @@ const struct dxi_os dxi_linux = {
     .region_unmap = dxi_linux_region_unmap,
 
     .poll = dxi_linux_poll,
+    .watch_open = dxi_linux_watch_open,
+    .watch = dxi_linux_watch,
+    .watched = dxi_linux_watched,
     .close = dxi_linux_close,
     .set_cloexec = dxi_linux_set_cloexec,
     .set_nonblock = dxi_linux_set_nonblock,
@@ -39,6 +44,7 @@ const struct dxi_os dxi_linux = {
 
     .pid = dxi_linux_pid,
     .parent_pid = dxi_linux_parent_pid,
+    .resident = dxi_linux_resident,
     .pidfd_open = dxi_linux_pidfd_open,
     .peer_pidfd = dxi_linux_peer_pidfd,
     .signal = dxi_linux_signal,

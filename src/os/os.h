@@ -56,13 +56,21 @@ struct dxi_ended {
     uint64_t user_us, system_us, peak_memory_bytes; /* 0 if unknown */
 };
 
+/* What has happened to a watched descriptor. */
+struct dxi_event {
+    uint64_t key;
+    unsigned events; /* of poll(2) */
+};
+
 struct dxi_os {
     void *(*allocate)(size_t size);
     void *(*resize)(void *memory, size_t size);
     void (*release)(void *memory);
 
     uint64_t (*now_ns)(void);         /* CLOCK_MONOTONIC */
+    uint64_t (*about_now_ns)(void);   /* the same, some milliseconds late at most, for nothing */
     bool (*several_processors)(void); /* has the machine more than one */
+    unsigned (*processors)(void);     /* that this process may run on */
     unsigned (*processor)(void);      /* on which the caller runs just now, from 1; 0: unknown */
     bool (*single_threaded)(void); /* false if this process may have, or have had, other threads */
 
@@ -96,6 +104,15 @@ struct dxi_os {
 
     /* Blocks until deadline_ns, absolute; 0 only looks, UINT64_MAX is for ever. Retries EINTR. */
     int (*poll)(struct pollfd *descriptors, size_t count, uint64_t deadline_ns);
+    /*
+     * The same for many: a descriptor that watches others. `before` and `events` are those of poll(2)
+     * that it was and is to be watched for; 0: not. A descriptor is taken out before it is closed.
+     */
+    int (*watch_open)(void);
+    int (*watch)(int watch_fd, int fd, unsigned before, unsigned events, uint64_t key);
+    /* How many have something, as many as fit. Blocks as poll(). */
+    int (*watched)(int watch_fd, struct dxi_event *ret, size_t count, uint64_t deadline_ns);
+
     int (*close)(int fd);
     int (*set_cloexec)(int fd, bool on);
     /* Of the open file description, so of all copies. 1 if it was otherwise before, else 0. */
@@ -107,6 +124,7 @@ struct dxi_os {
 
     pid_t (*pid)(void);
     pid_t (*parent_pid)(void);
+    int (*resident)(pid_t pid, uint64_t *ret_bytes); /* of a child that has not been reaped */
     int (*pidfd_open)(pid_t pid);
     int (*peer_pidfd)(
         int fd); /* of the process that made a socketpair; -ENODATA if it has been reaped */

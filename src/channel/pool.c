@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the floor of the pools asks of the channels to its workers. It has one thread for all of them,
+ * so that no lock is taken here.
+ */
+#include "channel/internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+bool dxi_channel_greeted(const dx_channel *channel)
+{
+    return !channel->framing->greets ||
+           atomic_load_explicit(&channel->peer_limit, memory_order_relaxed) != 0;
+}
+
+bool dxi_channel_hears_ring(const dx_channel *channel)
+{
+    return atomic_load_explicit(&channel->lane.in_is_fast, memory_order_relaxed);
+}
+
+bool dxi_channel_stirs(const dx_channel *channel)
+{
+    return channel->in.start != channel->in.end ||
+           (dxi_channel_hears_ring(channel) &&
+            (dxi_ring_filled(&channel->lane.in) > 0 || dxi_ring_stirs(&channel->lane.in)));
+}
+
+bool dxi_channel_peer_is_awake(const dx_channel *channel)
+{
+    const struct dxi_ring_in *ring = &channel->lane.in;
+    unsigned cpu = dxi_os->processor();
+
+    return atomic_load_explicit(&ring->peer->asleep, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&ring->peer->cpu, memory_order_relaxed) != cpu;
+}
+
+bool dxi_channel_left_unread(const dx_channel *channel)
+{
+    if (atomic_load_explicit(&channel->lane.out_is_fast, memory_order_relaxed))
+        return false;
+    if (channel->was_reset || atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
+        return true;
+    return channel->write_medium == DXI_MEDIUM_PIPE && channel->write_fd >= 0 &&
+           dxi_os->queued(channel->write_fd) > 0;
+}
+
+void dxi_channel_send_collected(dx_channel *channel)
+{
+    dxi_channel_flush_now(channel);
+}
+
+int dxi_channel_check_job(const dx_channel_options *options, const void *data, size_t size,
+                          size_t descriptor_count, dx_failure *failure)
+{
+    const struct dxi_framing *framing = dxi_framing_of(options->framing);
+    size_t limit = options->message_limit > 0 ? options->message_limit : DX_MESSAGE_LIMIT_DEFAULT;
+    struct dxi_letter letter = {.data = data, .size = size, .kind = DXI_KIND_MESSAGE};
+    struct dxi_envelope envelope;
+
+    if (size > limit)
+        return dxi_fail(failure, -EMSGSIZE, "a job of %zu bytes; the limit is %zu", size, limit);
+    if (framing->size_max > 0 && size > framing->size_max)
+        return dxi_fail(failure, -EMSGSIZE,
+                        "a job of %zu bytes; the framing '%s' carries at most %" PRIu64, size,
+                        framing->name, framing->size_max);
+    if (descriptor_count > DX_DESCRIPTORS_MAX)
+        return dxi_fail(failure, -EMSGSIZE, "%zu descriptors; a job carries at most %d",
+                        descriptor_count, DX_DESCRIPTORS_MAX);
+    if (descriptor_count > 0 && !framing->carries_descriptors)
+        return dxi_fail(failure, -EOPNOTSUPP, "the framing '%s' carries no descriptors",
+                        framing->name);
+    if (framing->greets || framing->encode(&letter, &envelope) != -EINVAL)
+        return 0;
+    return dxi_fail(failure, -EINVAL, "the framing '%s' cannot carry these bytes", framing->name);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What workers say: answers, and what is none.
+ */
+#include "pool/pool.h"
+
+#include "channel/channel.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+
+/* Of what a worker said unasked, as it is quoted. */
+enum { QUOTED_MAX = 60 };
+
+bool dxi_worker_muted(const dx_pool *pool, const struct dxi_worker *worker)
+{
+    const struct dxi_job *first = pool->first_in_order;
+
+    if (pool->waiting == 0 || pool->bytes <= pool->options.queue_bytes)
+        return false;
+    /* Only the first in order makes room. */
+    return !first || first->state != DXI_JOB_GIVEN || first->worker != worker->place;
+}
+
+/* The job of a request: the oldest, if the worker answers in order. */
+static struct dxi_job *find_job(const struct dxi_worker *worker, uint64_t request)
+{
+    struct dxi_job *job = worker->jobs.first;
+
+    while (job && job->request != request)
+        job = job->next;
+    return job;
+}
+
+static void take_answer(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job,
+                        dx_message *answer, bool lend)
+{
+    int error = answer->kind == DX_ERROR ? -EREMOTEIO : 0;
+
+    if (job == worker->jobs.first)
+        worker->head_since_ns = 0;
+    dxi_jobs_remove(&worker->jobs, job);
+    worker->answered++;
+    worker->jobs_answered++;
+    pool->fruitless = 0;
+    pool->busy_jobs++;
+    dxi_worker_release(pool, worker);
+    if (job->dropped) {
+        dxi_job_drop(pool, job);
+        return;
+    }
+    if (lend && (!pool->options.ordered || job == pool->first_in_order))
+        job->answer = *answer;
+    else if (dxi_job_keep_answer(pool, job, answer) < 0) {
+        dxi_job_fail(pool, job, -ENOMEM, NULL, "there is no memory to keep its answer of %zu bytes",
+                     answer->size);
+        return;
+    }
+    if (error == 0)
+        dxi_job_finish(pool, job, 0);
+    else
+        dxi_job_fail(pool, job, error, NULL, "the worker refused it with code %d: %.*s",
+                     answer->code, (int)(answer->size < 200 ? answer->size : 200),
+                     (const char *)answer->data);
+}
+
+/* Said to nobody's question: as the beginning of it, as far as it can be printed. */
+static void fault_unasked(dx_pool *pool, struct dxi_worker *worker, const dx_message *message)
+{
+    char text[QUOTED_MAX + 1];
+    const char *bytes = message->data;
+
+    /* Once is enough. */
+    if (worker->stage > DXI_STAGE_READY)
+        return;
+    size_t size = message->size < QUOTED_MAX ? message->size : QUOTED_MAX;
+
+    for (size_t i = 0; i < size; i++)
+        text[i] = isprint((unsigned char)bytes[i]) ? bytes[i] : '?';
+    text[size] = '\0';
+    dxi_worker_kill(pool, worker, DXI_REASON_FAULT,
+                    message->kind == DX_REQUEST
+                        ? "the worker asked something, and a pool answers nothing: \"%s\""
+                        : "the worker said something that is no answer to a job: \"%s\"",
+                    text);
+}
+
+static enum dxi_take take_message(dx_pool *pool, struct dxi_worker *worker, dx_message *message,
+                                  bool lend)
+{
+    struct dxi_job *job;
+
+    switch (message->kind) {
+    case DX_REPLY:
+    case DX_ERROR:
+        job = find_job(worker, message->id);
+        if (!job)
+            return DXI_TAKE_OTHER;
+        take_answer(pool, worker, job, message, lend);
+        return DXI_TAKE_RESULT;
+    case DX_MESSAGE:
+        if (worker->stage == DXI_STAGE_STARTING && pool->options.ready == DX_READY_MESSAGE) {
+            dxi_worker_ready(pool, worker);
+            return DXI_TAKE_OTHER;
+        }
+        fault_unasked(pool, worker, message);
+        return DXI_TAKE_OTHER;
+    case DX_REQUEST:
+        fault_unasked(pool, worker, message);
+        return DXI_TAKE_OTHER;
+    default:
+        /* Failed requests are judged when the worker has ended; pkt-line has words of its own. */
+        return DXI_TAKE_OTHER;
+    }
+}
+
+/* The conversation is over, and the worker may not be. */
+static enum dxi_take take_end(dx_pool *pool, struct dxi_worker *worker, int status)
+{
+    if (worker->stage == DXI_STAGE_KILLED)
+        return DXI_TAKE_NOTHING;
+    if (status == -EPROTO || (status == -EPIPE && worker->stage == DXI_STAGE_STARTING)) {
+        dxi_worker_kill(pool, worker, DXI_REASON_FAULT, "the worker broke the protocol: %s",
+                        dx_channel_explain(worker->channel));
+    } else if (worker->stage <= DXI_STAGE_READY) {
+        /* Nothing was asked of it, so the reason stays its own. */
+        dxi_worker_leave(pool, worker, DXI_REASON_NONE);
+    }
+    return DXI_TAKE_NOTHING;
+}
+
+static bool is_listening(const struct dxi_worker *worker)
+{
+    return worker->stage != DXI_STAGE_EMPTY && worker->channel;
+}
+
+/* Its greeting is heard with whatever else is taken in. */
+static void look_for_greeting(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (worker->stage == DXI_STAGE_STARTING && pool->options.ready == DX_READY_DEFAULT &&
+        dxi_channel_greeted(worker->channel))
+        dxi_worker_ready(pool, worker);
+}
+
+/* The channel has an event. Whether a message may be there. */
+static bool take_event(dx_pool *pool, struct dxi_worker *worker)
+{
+    worker->noticed = false;
+    if (worker->clogged && worker->pause_ns == 0) {
+        worker->clogged = false;
+        dxi_worker_sort(pool, worker);
+    }
+    bool news = dx_channel_process(worker->channel) != 0;
+
+    look_for_greeting(pool, worker);
+    return news || dxi_channel_stirs(worker->channel);
+}
+
+enum dxi_take dxi_worker_take(dx_pool *pool, struct dxi_worker *worker, bool lend)
+{
+    dx_message message;
+
+    if (!is_listening(worker))
+        return DXI_TAKE_NOTHING;
+    if (worker->noticed ? !take_event(pool, worker) : !dxi_channel_stirs(worker->channel))
+        return DXI_TAKE_NOTHING;
+    int status = dx_recv(worker->channel, &message, DX_NOW);
+
+    if (status == 1)
+        return take_message(pool, worker, &message, lend);
+    look_for_greeting(pool, worker);
+    if (status == 0 || status == -EPIPE || status == -EPROTO)
+        return take_end(pool, worker, status);
+    /* -EMFILE: its descriptors were lost, and the message comes next. */
+    return status == -EMFILE ? DXI_TAKE_OTHER : DXI_TAKE_NOTHING;
+}

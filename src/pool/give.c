@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Giving out jobs: to the worker that has the fewest, so that nobody waits behind others while
+ * somebody has nothing to do.
+ *
+ * Suspects are jobs that lay with a worker when it died, together with others. One worker is kept for
+ * them, which gets one at a time: if that dies too, it is known of what.
+ */
+#include "pool/pool.h"
+
+#include "channel/channel.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+    /* The way to a worker and back, which the depth is to hide. */
+    WAY_NS = 200 * 1000,
+    /* An estimate of how long jobs take is made anew after so long and so many. */
+    ADAPT_NS = 1000 * 1000,
+    ADAPT_JOBS = 64,
+    /* What there is no memory or descriptor for is tried again so often. */
+    PAUSE_NS = 10 * 1000 * 1000,
+};
+
+static bool is_open(const dx_pool *pool, const struct dxi_worker *worker)
+{
+    return worker->stage == DXI_STAGE_READY && !worker->clogged && !worker->alone &&
+           !worker->full && worker->jobs.count < pool->depth_most &&
+           worker->jobs.count < worker->most;
+}
+
+static void take_out(dx_pool *pool, struct dxi_worker *worker, size_t load)
+{
+    if (worker->previous)
+        worker->previous->next = worker->next;
+    else
+        pool->loads[load] = worker->next;
+    if (worker->next)
+        worker->next->previous = worker->previous;
+}
+
+static void put_in(dx_pool *pool, struct dxi_worker *worker, size_t load)
+{
+    worker->previous = NULL;
+    worker->next = pool->loads[load];
+    if (worker->next)
+        worker->next->previous = worker;
+    pool->loads[load] = worker;
+    if (load < pool->lowest)
+        pool->lowest = (unsigned)load;
+}
+
+void dxi_worker_sort(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (worker->open)
+        take_out(pool, worker, worker->jobs.count);
+    worker->open = is_open(pool, worker);
+    if (worker->open)
+        put_in(pool, worker, worker->jobs.count);
+}
+
+/* The open worker with the fewest jobs, if it may have one more. */
+static struct dxi_worker *choose(dx_pool *pool)
+{
+    while (pool->lowest < pool->depth && !pool->loads[pool->lowest])
+        pool->lowest++;
+    return pool->lowest < pool->depth ? pool->loads[pool->lowest] : NULL;
+}
+
+void dxi_worker_fill(dx_pool *pool, struct dxi_worker *worker)
+{
+    worker->full = true;
+    dxi_worker_sort(pool, worker);
+    if (worker->jobs.count == 0)
+        dxi_worker_leave(pool, worker, DXI_REASON_RECYCLE);
+}
+
+void dxi_worker_flush(struct dxi_worker *worker)
+{
+    if (worker->unsent > 0)
+        dxi_channel_send_collected(worker->channel);
+    worker->unsent = 0;
+}
+
+/* Once no job of a worker's is left, or the first has come. */
+static void note_busy(dx_pool *pool, int change)
+{
+    if (pool->now_ns > pool->busy_since_ns)
+        pool->busy_ns += (pool->now_ns - pool->busy_since_ns) * pool->busy;
+    pool->busy_since_ns = pool->now_ns;
+    pool->busy = (unsigned)((int)pool->busy + change);
+}
+
+/* The books of a worker that has one more. */
+static void enter(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
+{
+    size_t load = worker->jobs.count;
+
+    if (worker->open)
+        take_out(pool, worker, load);
+    if (load == 0) {
+        worker->head_since_ns = 0;
+        note_busy(pool, 1);
+    }
+    dxi_jobs_append(&worker->jobs, job);
+    if (pool->options.recycle_jobs > 0 && worker->answered + load + 1 >= pool->options.recycle_jobs)
+        worker->full = true;
+    worker->open = is_open(pool, worker);
+    if (worker->open)
+        put_in(pool, worker, load + 1);
+    if (job->tries > 0)
+        pool->counts.repeated++;
+    job->tries++;
+    job->state = DXI_JOB_GIVEN;
+    job->worker = worker->place;
+    job->given_ns = pool->now_ns;
+    worker->unsent++;
+    /* Half of what it has it can always see. */
+    if (worker->unsent * 2 > load + 1)
+        dxi_worker_flush(worker);
+    if (!worker->awake)
+        dxi_worker_wake(pool, worker);
+}
+
+void dxi_worker_release(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (worker->open)
+        take_out(pool, worker, worker->jobs.count + 1);
+    worker->open = false;
+    if (worker->jobs.count == 0) {
+        worker->idle_since_ns = 0;
+        note_busy(pool, -1);
+        if (worker->alone && worker != pool->reserved)
+            worker->alone = false;
+        if (worker->full && worker->stage == DXI_STAGE_READY)
+            dxi_worker_leave(pool, worker, DXI_REASON_RECYCLE);
+    }
+    worker->open = is_open(pool, worker);
+    if (worker->open)
+        put_in(pool, worker, worker->jobs.count);
+}
+
+/* Send a job's descriptors along: copies of them, if it may have to go to somebody else later. */
+static int send_with_descriptors(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
+{
+    int copies[DX_DESCRIPTORS_MAX];
+    dx_message request = {
+        .data = job->data.bytes,
+        .size = job->data.size,
+        .descriptors = job->descriptors,
+        .descriptor_count = job->descriptor_count,
+    };
+    size_t count = 0;
+    int error = 0;
+
+    if (pool->keeps_descriptors) {
+        for (; count < job->descriptor_count && error >= 0; count++) {
+            error = dxi_os->duplicate(job->descriptors[count], 3);
+            copies[count] = error;
+        }
+        request.descriptors = copies;
+    }
+    if (error >= 0)
+        error = dx_call_start_message(worker->channel, &request, &job->request, DX_NOW);
+    if (error == 0 && !pool->keeps_descriptors)
+        job->gone = true;
+    for (size_t i = 0; i < count && error < 0; i++) {
+        if (copies[i] >= 0)
+            dxi_os->close(copies[i]);
+    }
+    return error;
+}
+
+/* The job could not be given, and is in no list. False: it is to be kept for another. */
+static bool refuse(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job, int error)
+{
+    switch (error) {
+    case -EBUSY:
+        /* It takes fewer at a time than we would give; or none, and then it is no worker. */
+        if (worker->jobs.count > 0) {
+            worker->most = (unsigned)worker->jobs.count;
+            break;
+        }
+        worker->clogged = true;
+        break;
+    case -ETIMEDOUT:
+    case -EDEADLK:
+        worker->clogged = true;
+        break;
+    case -ETOOMANYREFS:
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOMEM:
+    case -ENOBUFS:
+        /* No event tells when there is enough again. */
+        worker->clogged = true;
+        worker->pause_ns = dxi_os->now_ns() + PAUSE_NS;
+        dxi_pool_due(pool, worker->pause_ns);
+        break;
+    case -EMSGSIZE:
+    case -EINVAL:
+    case -EBADF:
+    case -EPERM:
+        job->worker = worker->place;
+        dxi_job_fail(pool, job, error, NULL, "it cannot be sent: %s",
+                     dx_channel_explain(worker->channel));
+        return true;
+    case -EOPNOTSUPP:
+        dxi_worker_kill(pool, worker, DXI_REASON_FAULT, "the worker takes no jobs: %s",
+                        dx_channel_explain(worker->channel));
+        return false;
+    default:
+        /* It has gone, or broken the protocol: the next look at it tells. */
+        worker->clogged = true;
+        worker->noticed = true;
+        break;
+    }
+    dxi_worker_sort(pool, worker);
+    if (!worker->awake)
+        dxi_worker_wake(pool, worker);
+    return false;
+}
+
+/*
+ * Without ids an answer too many would be taken for the answer to the next job: so one that has come
+ * is looked for first. With more than one job at a time there is no such moment.
+ */
+static bool is_quiet(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (pool->has_ids || worker->jobs.count > 0)
+        return true;
+    worker->noticed = pool->depth_most == 1;
+    while (worker->stage == DXI_STAGE_READY &&
+           dxi_worker_take(pool, worker, false) == DXI_TAKE_OTHER)
+        continue;
+    return worker->stage == DXI_STAGE_READY && !worker->clogged;
+}
+
+/* Give the first of a list to a worker. False: that worker does not take it, so look for another. */
+static bool give_first(dx_pool *pool, struct dxi_worker *worker, struct dxi_jobs *jobs)
+{
+    struct dxi_job *job = jobs->first;
+
+    if (!is_quiet(pool, worker))
+        return false;
+    dxi_jobs_remove(jobs, job);
+    job->pid = dx_process_pid(worker->process);
+
+    int error = job->descriptor_count > 0 ? send_with_descriptors(pool, worker, job)
+                                          : dx_call_start(worker->channel, job->data.bytes,
+                                                          job->data.size, &job->request, DX_NOW);
+
+    if (error == 0) {
+        enter(pool, worker, job);
+        return true;
+    }
+    if (refuse(pool, worker, job, error))
+        return true;
+    dxi_jobs_prepend(jobs, job);
+    return false;
+}
+
+/* Keep a worker for the suspects: the one that will have nothing else to do first. */
+static void reserve(dx_pool *pool)
+{
+    unsigned load = 0;
+
+    if (pool->reserved)
+        return;
+    while (load < pool->depth_most && !pool->loads[load])
+        load++;
+    if (load == pool->depth_most)
+        return;
+    pool->reserved = pool->loads[load];
+    pool->reserved->alone = true;
+    dxi_worker_sort(pool, pool->reserved);
+}
+
+static void give_suspects(dx_pool *pool)
+{
+    struct dxi_worker *worker;
+
+    reserve(pool);
+    worker = pool->reserved;
+    if (!worker || worker->jobs.count > 0 || worker->clogged)
+        return;
+    if (worker->stage == DXI_STAGE_READY)
+        (void)give_first(pool, worker, &pool->suspects);
+}
+
+/* The last suspect was given: its worker is open again as soon as it has answered. */
+static void end_reservation(dx_pool *pool)
+{
+    struct dxi_worker *worker = pool->reserved;
+
+    if (!worker)
+        return;
+    pool->reserved = NULL;
+    if (worker->jobs.count > 0)
+        return;
+    worker->alone = false;
+    dxi_worker_sort(pool, worker);
+}
+
+void dxi_pool_give(dx_pool *pool)
+{
+    struct dxi_worker *worker;
+
+    if (pool->suspects.first)
+        give_suspects(pool);
+    if (!pool->suspects.first && pool->reserved)
+        end_reservation(pool);
+    while (pool->queue.first && (worker = choose(pool)) != NULL) {
+        if (!give_first(pool, worker, &pool->queue) && worker->open)
+            return;
+    }
+}
+
+void dxi_pool_adapt(dx_pool *pool)
+{
+    uint64_t service;
+
+    note_busy(pool, 0);
+    if (pool->busy_ns < ADAPT_NS && pool->busy_jobs < ADAPT_JOBS)
+        return;
+    service = pool->busy_ns / (pool->busy_jobs > 0 ? pool->busy_jobs : 1);
+    if (pool->busy_jobs == 0) {
+        /* It will be this at least, once there is an answer. */
+        if (service <= pool->service_ns)
+            return;
+        pool->service_ns = service;
+    } else {
+        pool->service_ns = pool->service_ns == 0 ? service : (pool->service_ns + service) / 2;
+        pool->busy_ns = pool->busy_jobs = 0;
+    }
+    uint64_t depth = 1 + WAY_NS / (pool->service_ns > 0 ? pool->service_ns : 1);
+
+    pool->depth = depth < DXI_DEPTH_AUTO_MAX ? (unsigned)depth : DXI_DEPTH_AUTO_MAX;
+}

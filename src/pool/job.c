@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Jobs: their memory, which is used again, and their results, which are in order if that was asked.
+ */
+#include "pool/pool.h"
+
+#include "channel/channel.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What is kept of a job's memory for the next, and at the least. */
+enum { KEPT_MAX = 64 << 10, CAPACITY_MIN = 128 };
+
+static int bytes_set(struct dxi_bytes *bytes, const void *data, size_t size)
+{
+    if (size > bytes->capacity) {
+        size_t capacity = size > CAPACITY_MIN ? size : CAPACITY_MIN;
+        void *memory = dxi_os->allocate(capacity);
+
+        if (!memory)
+            return -ENOMEM;
+        dxi_os->release(bytes->bytes);
+        bytes->bytes = memory;
+        bytes->capacity = capacity;
+    }
+    if (size > 0)
+        memcpy(bytes->bytes, data, size);
+    bytes->size = size;
+    return 0;
+}
+
+static void bytes_free(struct dxi_bytes *bytes)
+{
+    dxi_os->release(bytes->bytes);
+    *bytes = (struct dxi_bytes){0};
+}
+
+static void close_descriptors(int *descriptors, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (descriptors[i] >= 0)
+            dxi_os->close(descriptors[i]);
+    }
+}
+
+static void free_job(struct dxi_job *job)
+{
+    bytes_free(&job->data);
+    bytes_free(&job->answer_data);
+    dxi_os->release(job);
+}
+
+struct dxi_job *dxi_job_make(dx_pool *pool, const void *data, size_t size)
+{
+    struct dxi_job *job = pool->free;
+
+    if (job) {
+        pool->free = job->next;
+    } else {
+        job = dxi_os->allocate(sizeof(*job));
+        if (!job)
+            return NULL;
+        memset(job, 0, sizeof(*job));
+    }
+    if (bytes_set(&job->data, data, size) < 0) {
+        free_job(job);
+        return NULL;
+    }
+    return job;
+}
+
+/* The answer's own descriptors: those of an answer in a channel are that channel's. */
+static void drop_answer(struct dxi_job *job)
+{
+    if (job->answer.data == job->answer_data.bytes && job->answer.descriptor_count > 0) {
+        close_descriptors(job->answer.descriptors, job->answer.descriptor_count);
+        dxi_os->release(job->answer.descriptors);
+    }
+}
+
+void dxi_job_drop(dx_pool *pool, struct dxi_job *job)
+{
+    struct dxi_bytes data = job->data;
+    struct dxi_bytes answer = job->answer_data;
+
+    drop_answer(job);
+    if (job->descriptors) {
+        close_descriptors(job->descriptors, job->descriptor_count);
+        dxi_os->release(job->descriptors);
+    }
+    if (job->obituary)
+        dxi_os->release(job->obituary);
+    if (data.capacity > KEPT_MAX)
+        bytes_free(&data);
+    if (answer.capacity > KEPT_MAX)
+        bytes_free(&answer);
+    data.size = answer.size = 0;
+    *job = (struct dxi_job){.data = data, .answer_data = answer, .next = pool->free};
+    pool->free = job;
+}
+
+void dxi_jobs_free(dx_pool *pool)
+{
+    while (pool->free) {
+        struct dxi_job *job = pool->free;
+
+        pool->free = job->next;
+        free_job(job);
+    }
+}
+
+void dxi_job_enter(dx_pool *pool, struct dxi_job *job)
+{
+    job->number = ++pool->last_number;
+    job->submitted_ns = pool->now_ns;
+    pool->unfinished++;
+    pool->bytes += job->data.size;
+    pool->counts.submitted++;
+    if (!pool->options.ordered)
+        return;
+    if (pool->last_in_order)
+        pool->last_in_order->later = job;
+    else
+        pool->first_in_order = job;
+    pool->last_in_order = job;
+}
+
+void dxi_job_finish(dx_pool *pool, struct dxi_job *job, int error)
+{
+    job->state = DXI_JOB_FINISHED;
+    job->error = error;
+    job->ended_ns = pool->now_ns;
+    pool->unfinished--;
+    pool->waiting++;
+    if (error == 0) {
+        pool->counts.done++;
+        dxi_latency_add(&pool->latency, job->ended_ns - job->given_ns);
+    } else if (error == -ECANCELED) {
+        pool->counts.cancelled++;
+    } else {
+        pool->counts.failed++;
+    }
+    if (!pool->options.ordered)
+        dxi_jobs_append(&pool->finished, job);
+}
+
+void dxi_job_fail(dx_pool *pool, struct dxi_job *job, int error, const dx_exit *exit,
+                  const char *format, ...)
+{
+    struct dxi_obituary *obituary = dxi_os->allocate(sizeof(*obituary));
+    va_list arguments;
+
+    /* Without memory the error must do. */
+    if (obituary) {
+        obituary->has_exit = exit != NULL;
+        if (exit)
+            obituary->exit = *exit;
+        va_start(arguments, format);
+        vsnprintf(obituary->text, sizeof(obituary->text), format, arguments);
+        va_end(arguments);
+        job->obituary = obituary;
+    }
+    dxi_job_finish(pool, job, error);
+}
+
+/* Take the descriptors out of a message into a list of our own. */
+static int keep_descriptors(dx_message *answer, int **ret)
+{
+    int *kept = dxi_os->allocate(answer->descriptor_count * sizeof(*kept));
+
+    if (!kept)
+        return -ENOMEM;
+    for (size_t i = 0; i < answer->descriptor_count; i++)
+        kept[i] = dx_message_take(answer, i);
+    *ret = kept;
+    return 0;
+}
+
+int dxi_job_keep_answer(dx_pool *pool, struct dxi_job *job, dx_message *answer)
+{
+    int *descriptors = NULL;
+    /* Never without memory: it tells that the answer is a copy. */
+    int error = answer->size == 0 && job->answer_data.capacity == 0
+                    ? bytes_set(&job->answer_data, "", 1)
+                    : bytes_set(&job->answer_data, answer->data, answer->size);
+
+    if (error == 0 && answer->descriptor_count > 0)
+        error = keep_descriptors(answer, &descriptors);
+    if (error < 0)
+        return error;
+    job->answer = *answer;
+    job->answer.data = job->answer_data.bytes;
+    job->answer.descriptors = descriptors;
+    job->answer_data.size = answer->size;
+    pool->bytes += answer->size;
+    return 0;
+}
+
+struct dxi_job *dxi_job_next_result(dx_pool *pool)
+{
+    struct dxi_job *job = pool->options.ordered ? pool->first_in_order : pool->finished.first;
+
+    if (!job || job->state != DXI_JOB_FINISHED)
+        return NULL;
+    if (pool->options.ordered) {
+        pool->first_in_order = job->later;
+        if (!pool->first_in_order)
+            pool->last_in_order = NULL;
+    } else {
+        dxi_jobs_remove(&pool->finished, job);
+    }
+    pool->waiting--;
+    pool->bytes -= job->data.size;
+    if (job->answer.data && job->answer.data == job->answer_data.bytes)
+        pool->bytes -= job->answer.size;
+    return job;
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The turn of a pool, and how it waits.
+ *
+ * Workers that something may have come from are awake. Those that speak by the socket are told of by
+ * the kernel; those of the fast lane must be looked at, or be asked for a wake-up before a sleep. So
+ * before a sleep each worker that is awake is lulled, and a thousand that are silent cost nothing.
+ */
+#include "pool/pool.h"
+
+#include "channel/channel.h"
+#include "wire/ring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+enum {
+    /* Events taken from the kernel at once. */
+    EVENTS_MAX = 64,
+    /* A look for an answer before a sleep, as in the channel: see lane_receive.c. */
+    SPIN_NS = 50 * 1000,
+    SPIN_TURNS = 32,
+    PENALTY_MAX = 1024,
+    /* Answers that are taken in a row from one worker. */
+    TAKES_BLIND = 64,
+};
+
+void dxi_worker_wake(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (worker->awake)
+        return;
+    worker->awake = true;
+    worker->next_awake = NULL;
+    worker->previous_awake = pool->last_awake;
+    if (pool->last_awake)
+        pool->last_awake->next_awake = worker;
+    else
+        pool->first_awake = worker;
+    pool->last_awake = worker;
+}
+
+void dxi_worker_lull(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (!worker->awake)
+        return;
+    worker->awake = false;
+    if (worker->previous_awake)
+        worker->previous_awake->next_awake = worker->next_awake;
+    else
+        pool->first_awake = worker->next_awake;
+    if (worker->next_awake)
+        worker->next_awake->previous_awake = worker->previous_awake;
+    else
+        pool->last_awake = worker->previous_awake;
+}
+
+void dxi_pool_tick(dx_pool *pool)
+{
+    pool->now_ns = dxi_os->now_ns();
+    for (struct dxi_worker *worker = pool->first_awake; worker; worker = worker->next_awake) {
+        if (worker->stage == DXI_STAGE_READY)
+            dxi_worker_stamp(pool, worker);
+    }
+    if (pool->options.depth == DX_DEPTH_AUTO)
+        dxi_pool_adapt(pool);
+}
+
+/* Which worker, who in its place, and what of it. */
+static uint64_t key_of(const struct dxi_worker *worker, enum dxi_source source)
+{
+    return (uint64_t)worker->generation << 32 | (uint64_t)worker->place << 2 | (uint64_t)source;
+}
+
+int dxi_worker_watch(dx_pool *pool, struct dxi_worker *worker, enum dxi_source source,
+                     unsigned events)
+{
+    int error;
+
+    if (events == worker->watched[source])
+        return 0;
+    error = dxi_os->watch(pool->watch_fd, worker->fds[source], worker->watched[source], events,
+                          key_of(worker, source));
+    if (error == 0)
+        worker->watched[source] = events;
+    return error;
+}
+
+/* Have the channel's descriptors watched for what it wants now. */
+static int watch_channel(dx_pool *pool, struct dxi_worker *worker, bool muted)
+{
+    int events = dx_channel_events(worker->channel);
+    int error;
+
+    if (events < 0)
+        return events;
+    if (muted)
+        events &= ~POLLIN;
+    if (worker->pause_ns > 0)
+        events &= ~POLLOUT;
+    if (worker->fds[DXI_SOURCE_WRITE] < 0)
+        return dxi_worker_watch(pool, worker, DXI_SOURCE_READ, (unsigned)events);
+    error = dxi_worker_watch(pool, worker, DXI_SOURCE_READ, (unsigned)events & POLLIN);
+    /* A pipe is closed to say the end. */
+    if (dx_channel_write_fd(worker->channel) < 0) {
+        worker->fds[DXI_SOURCE_WRITE] = -1;
+        worker->watched[DXI_SOURCE_WRITE] = 0;
+    } else if (error == 0) {
+        error = dxi_worker_watch(pool, worker, DXI_SOURCE_WRITE, (unsigned)events & POLLOUT);
+    }
+    return error;
+}
+
+/* Before a sleep. False: something has come meanwhile. */
+static bool lull(dx_pool *pool, struct dxi_worker *worker)
+{
+    bool muted = dxi_worker_muted(pool, worker);
+    int error;
+
+    if (worker->stage == DXI_STAGE_EMPTY || !worker->channel) {
+        dxi_worker_lull(pool, worker);
+        return true;
+    }
+    dxi_worker_flush(worker);
+    if (!muted && (worker->noticed || dx_channel_timeout_ms(worker->channel) == 0)) {
+        worker->noticed = true;
+        return false;
+    }
+    error = watch_channel(pool, worker, muted);
+    if (error < 0)
+        dxi_worker_kill(pool, worker, DXI_REASON_FAULT, "the worker cannot be watched: %s",
+                        dx_error_text(error));
+    /* Who is muted is looked at again when there is room. */
+    if (!muted)
+        dxi_worker_lull(pool, worker);
+    return true;
+}
+
+uint64_t dxi_pool_settle(dx_pool *pool)
+{
+    bool calm = true;
+
+    dxi_pool_tick(pool);
+    for (struct dxi_worker *worker = pool->first_awake, *next; worker; worker = next) {
+        next = worker->next_awake;
+        if (!lull(pool, worker))
+            calm = false;
+    }
+    return calm ? pool->timer_ns : 0;
+}
+
+static void note_event(dx_pool *pool, const struct dxi_event *event)
+{
+    struct dxi_worker *worker = &pool->workers[(event->key & UINT32_MAX) >> 2];
+    enum dxi_source source = (enum dxi_source)(event->key & 3);
+
+    /* Another may have taken the place since. */
+    if (worker->generation != (uint32_t)(event->key >> 32) || worker->stage == DXI_STAGE_EMPTY)
+        return;
+    switch (source) {
+    case DXI_SOURCE_READ:
+    case DXI_SOURCE_WRITE:
+        worker->noticed = true;
+        dxi_worker_wake(pool, worker);
+        break;
+    case DXI_SOURCE_DEATH:
+        dxi_worker_bury(pool, worker);
+        break;
+    case DXI_SOURCE_STDERR:
+        dxi_worker_hear_stderr(pool, worker, false);
+        break;
+    }
+}
+
+int dxi_pool_watch(dx_pool *pool, uint64_t deadline_ns)
+{
+    struct dxi_event events[EVENTS_MAX];
+    int count = dxi_os->watched(pool->watch_fd, events, EVENTS_MAX, deadline_ns);
+
+    if (count < 0)
+        return dxi_fail(&pool->last, count, "cannot wait for the workers: %s",
+                        dx_error_text(count));
+    if (count > 0 || deadline_ns != 0)
+        dxi_pool_tick(pool);
+    for (int i = 0; i < count; i++)
+        note_event(pool, &events[i]);
+    return count;
+}
+
+/*
+ * Take what is there of one worker. True if there is a result for the user. A worker that always has
+ * something does not keep the others waiting.
+ */
+static bool take_from(dx_pool *pool, struct dxi_worker *worker, bool lend, unsigned *takes)
+{
+    for (unsigned blind = 0; !dxi_worker_muted(pool, worker); blind++) {
+        enum dxi_take taken = dxi_worker_take(pool, worker, lend);
+
+        if (taken == DXI_TAKE_NOTHING || blind >= TAKES_BLIND)
+            break;
+        ++*takes;
+        if (taken != DXI_TAKE_RESULT)
+            continue;
+        if (lend && (!pool->options.ordered ||
+                     (pool->first_in_order && pool->first_in_order->state == DXI_JOB_FINISHED)))
+            return true;
+        if (pool->queue.first)
+            dxi_pool_give(pool);
+    }
+    dxi_worker_flush(worker);
+    return false;
+}
+
+/* Take what is there of all. */
+static bool take_round(dx_pool *pool, bool lend, unsigned *takes)
+{
+    for (struct dxi_worker *worker = pool->first_awake, *next; worker; worker = next) {
+        next = worker->next_awake;
+        if (take_from(pool, worker, lend, takes))
+            return true;
+    }
+    return false;
+}
+
+/* Whether to look for an answer without sleeping: somebody is at it, on another processor than ours. */
+static bool is_worth_a_look(dx_pool *pool)
+{
+    if (!dxi_os->several_processors())
+        return false;
+    if (pool->skip > 0) {
+        pool->skip--;
+        return false;
+    }
+    for (struct dxi_worker *worker = pool->first_awake; worker; worker = worker->next_awake) {
+        if (worker->jobs.count > 0 && worker->stage == DXI_STAGE_READY &&
+            dxi_channel_hears_ring(worker->channel) && dxi_channel_peer_is_awake(worker->channel))
+            return true;
+    }
+    return false;
+}
+
+static bool any_stirs(const dx_pool *pool)
+{
+    for (const struct dxi_worker *worker = pool->first_awake; worker; worker = worker->next_awake) {
+        if (worker->channel && dxi_channel_stirs(worker->channel))
+            return true;
+    }
+    return false;
+}
+
+/* Look for an answer for a while. The penalty bounds what that costs in vain. */
+static bool spin(dx_pool *pool, uint64_t deadline_ns)
+{
+    uint64_t end;
+
+    if (!is_worth_a_look(pool))
+        return false;
+    end = pool->now_ns + SPIN_NS;
+    if (end > deadline_ns)
+        end = deadline_ns;
+    do {
+        for (int turn = 0; turn < SPIN_TURNS; turn++) {
+            if (any_stirs(pool)) {
+                pool->penalty /= 2;
+                return true;
+            }
+            dxi_relax();
+        }
+    } while (dxi_os->now_ns() < end);
+    pool->penalty = pool->penalty * 2 + 1;
+    if (pool->penalty > PENALTY_MAX)
+        pool->penalty = PENALTY_MAX;
+    pool->skip = pool->penalty;
+    return false;
+}
+
+static int wait(dx_pool *pool, uint64_t deadline_ns)
+{
+    uint64_t until = deadline_ns;
+
+    if (until != 0 && spin(pool, until))
+        return 0;
+    uint64_t calm = dxi_pool_settle(pool);
+
+    if (calm < until)
+        until = calm;
+    int count = dxi_pool_watch(pool, until);
+
+    return count < 0 ? count : 0;
+}
+
+int dxi_pool_turn(dx_pool *pool, uint64_t deadline_ns, bool lend)
+{
+    unsigned takes = 0;
+
+    if (take_round(pool, lend, &takes))
+        return 0;
+    if (pool->queue.first || pool->suspects.first)
+        dxi_pool_give(pool);
+    dxi_pool_tick(pool);
+    if (pool->timer_ns <= pool->now_ns) {
+        dxi_pool_tend(pool);
+        if (pool->queue.first || pool->suspects.first)
+            dxi_pool_give(pool);
+    }
+    if (takes > 0 || (pool->waiting > 0 && !pool->options.ordered))
+        return dxi_pool_watch(pool, 0) < 0 ? -EIO : 0;
+    return wait(pool, deadline_ns);
+}
