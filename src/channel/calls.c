@@ -58,6 +58,8 @@ static int sort_answer(dx_channel *channel, const dx_message *message)
 
     if (message->id > calls->last_id)
         return violation(channel, DXI_VIOLATION_UNKNOWN_REPLY, message->id, 0);
+    if (calls->elsewhere)
+        return 1;
     if (request == NULL || request->line == DXI_LINE_DUE)
         return 0;
     calls->waited = request->waited;
@@ -197,13 +199,17 @@ static int enter(dx_channel *channel, unsigned limit, bool waited)
     struct dxi_calls *calls = &channel->calls;
 
     dxi_lock(&channel->in_lock);
-    size_t open = channel->framing->has_ids ? calls->ours.count : calls->last_id - calls->answered;
-    int status = open >= limit ? -EBUSY : dxi_requests_reserve(&calls->ours);
+    size_t open = !channel->framing->has_ids ? calls->last_id - calls->answered
+                  : calls->elsewhere         ? calls->open
+                                             : calls->ours.count;
+    int status = open >= limit ? -EBUSY : calls->elsewhere ? 0 : dxi_requests_reserve(&calls->ours);
 
     if (channel->inbound == DXI_INBOUND_OVER)
         status = -EPIPE;
     if (status == 0)
-        dxi_requests_add(&calls->ours, ++calls->last_id)->waited = waited;
+        calls->last_id++;
+    if (status == 0 && !calls->elsewhere)
+        dxi_requests_add(&calls->ours, calls->last_id)->waited = waited;
     dxi_unlock(&channel->in_lock);
     if (status == -EBUSY)
         return dxi_channel_fail(channel, status, "%zu requests are open, which is the limit", open);

@@ -34,6 +34,8 @@ struct dxi_calls {
     unsigned quick_limit; /* open requests of ours that both sides allow; 0: not known yet */
     uint64_t last_id;     /* of ours */
     uint64_t answered;    /* where there are no ids: how many of ours have been, in order */
+    bool elsewhere;       /* the pool keeps the books of ours: `ours` stays empty */
+    unsigned open;        /* then, how many are open, as it says with each */
     uint64_t looked_for;  /* of ours that is over: the kernel was asked once more for its answer */
     bool waited;          /* what was sorted last is the answer that a dx_call() waits for */
     struct dxi_stash stash;

@@ -75,15 +75,31 @@ bool dxi_channel_end_now(dx_channel *channel);
 
 /* pool.c: what the pool asks of the channel to a worker, which no other thread uses. */
 
+/* The caller keeps the books of its requests, and gets each answer that may belong to one. */
+void dxi_channel_keep_no_books(dx_channel *channel);
+
+/*
+ * Send a request without waiting, when so many are open. As dx_call_start_message() with DX_NOW, but
+ * that -EBUSY goes by what the caller says.
+ */
+int dxi_channel_post(dx_channel *channel, const dx_message *request, unsigned open,
+                     uint64_t *ret_id);
+
 /* Whether the peer has greeted, or need not in this framing. */
 bool dxi_channel_greeted(const dx_channel *channel);
 
 /* Whether a message may be here that came by the ring, or was read before. Costs no system call. */
 bool dxi_channel_stirs(const dx_channel *channel);
 
-/* Whether the peer speaks by the ring; and may do so soon, on another processor than ours. */
+/* Whether the peer speaks by the ring; and then, what it is about. */
 bool dxi_channel_hears_ring(const dx_channel *channel);
-bool dxi_channel_peer_is_awake(const dx_channel *channel);
+
+enum dxi_peer {
+    DXI_PEER_ASLEEP, /* it waits for us */
+    DXI_PEER_BESIDE, /* it is at work, or would be: its processor is ours */
+    DXI_PEER_AWAKE   /* it is at work */
+};
+enum dxi_peer dxi_channel_peer(const dx_channel *channel);
 
 /*
  * Whether the peer, which has ended, left something unread of what was sent. Not known of the ring,

@@ -4,9 +4,33 @@
  * so that no lock is taken here.
  */
 #include "channel/internal.h"
+#include "channel/quick.h"
 
 #include <errno.h>
 #include <inttypes.h>
+
+void dxi_channel_keep_no_books(dx_channel *channel)
+{
+    channel->calls.elsewhere = true;
+}
+
+int dxi_channel_post(dx_channel *channel, const dx_message *request, unsigned open,
+                     uint64_t *ret_id)
+{
+    struct dxi_calls *calls = &channel->calls;
+
+    if (open < calls->quick_limit && request->descriptor_count == 0 &&
+        channel->inbound != DXI_INBOUND_OVER && dxi_single_threaded() &&
+        dxi_quick_send(channel, request->data, request->size, DXI_KIND_REQUEST,
+                       calls->last_id + 1)) {
+        *ret_id = ++calls->last_id;
+        return 0;
+    }
+    struct dxi_patience none = {.timeout_ms = DX_NOW};
+
+    calls->open = open;
+    return dxi_calls_start(channel, request, false, &none, ret_id);
+}
 
 bool dxi_channel_greeted(const dx_channel *channel)
 {
@@ -26,13 +50,17 @@ bool dxi_channel_stirs(const dx_channel *channel)
             (dxi_ring_filled(&channel->lane.in) > 0 || dxi_ring_stirs(&channel->lane.in)));
 }
 
-bool dxi_channel_peer_is_awake(const dx_channel *channel)
+enum dxi_peer dxi_channel_peer(const dx_channel *channel)
 {
     const struct dxi_ring_in *ring = &channel->lane.in;
     unsigned cpu = dxi_os->processor();
 
-    return atomic_load_explicit(&ring->peer->asleep, memory_order_relaxed) == 0 &&
-           atomic_load_explicit(&ring->peer->cpu, memory_order_relaxed) != cpu;
+    if (cpu != atomic_load_explicit(&ring->mine->cpu, memory_order_relaxed))
+        atomic_store_explicit(&ring->mine->cpu, cpu, memory_order_relaxed);
+    if (atomic_load_explicit(&ring->peer->asleep, memory_order_relaxed) != 0)
+        return DXI_PEER_ASLEEP;
+    return atomic_load_explicit(&ring->peer->cpu, memory_order_relaxed) == cpu ? DXI_PEER_BESIDE
+                                                                               : DXI_PEER_AWAKE;
 }
 
 bool dxi_channel_left_unread(const dx_channel *channel)

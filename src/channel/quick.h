@@ -59,6 +59,8 @@ static inline bool dxi_quick_sort(dx_channel *channel, enum dx_kind kind, uint64
         dxi_requests_add(&calls->theirs, id);
         return true;
     }
+    if (calls->elsewhere)
+        return id <= calls->last_id;
     struct dxi_request *request = dxi_requests_find(&calls->ours, id);
 
     if (request == NULL || request->waited || request->line == DXI_LINE_DUE)

@@ -141,8 +141,8 @@ void dxi_worker_release(dx_pool *pool, struct dxi_worker *worker)
         put_in(pool, worker, worker->jobs.count);
 }
 
-/* Send a job's descriptors along: copies of them, if it may have to go to somebody else later. */
-static int send_with_descriptors(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
+/* Send a job. With copies of its descriptors, if it may have to go to somebody else later. */
+static int post(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
 {
     int copies[DX_DESCRIPTORS_MAX];
     dx_message request = {
@@ -151,9 +151,12 @@ static int send_with_descriptors(dx_pool *pool, struct dxi_worker *worker, struc
         .descriptors = job->descriptors,
         .descriptor_count = job->descriptor_count,
     };
+    unsigned open = (unsigned)worker->jobs.count;
     size_t count = 0;
     int error = 0;
 
+    if (job->descriptor_count == 0)
+        return dxi_channel_post(worker->channel, &request, open, &job->request);
     if (pool->keeps_descriptors) {
         for (; count < job->descriptor_count && error >= 0; count++) {
             error = dxi_os->duplicate(job->descriptors[count], 3);
@@ -162,7 +165,7 @@ static int send_with_descriptors(dx_pool *pool, struct dxi_worker *worker, struc
         request.descriptors = copies;
     }
     if (error >= 0)
-        error = dx_call_start_message(worker->channel, &request, &job->request, DX_NOW);
+        error = dxi_channel_post(worker->channel, &request, open, &job->request);
     if (error == 0 && !pool->keeps_descriptors)
         job->gone = true;
     for (size_t i = 0; i < count && error < 0; i++) {
@@ -228,7 +231,7 @@ static bool refuse(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job
  */
 static bool is_quiet(dx_pool *pool, struct dxi_worker *worker)
 {
-    if (pool->has_ids || worker->jobs.count > 0)
+    if (worker->jobs.count > 0)
         return true;
     worker->noticed = pool->depth_most == 1;
     while (worker->stage == DXI_STAGE_READY &&
@@ -237,28 +240,44 @@ static bool is_quiet(dx_pool *pool, struct dxi_worker *worker)
     return worker->stage == DXI_STAGE_READY && !worker->clogged;
 }
 
+/* What became of giving a job, which is in no list. */
+enum giving { GIVEN, FAILED, REFUSED };
+
+static enum giving give(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
+{
+    int error;
+
+    if (!pool->has_ids && !is_quiet(pool, worker))
+        return REFUSED;
+    job->pid = worker->pid;
+    error = post(pool, worker, job);
+    if (error == 0) {
+        enter(pool, worker, job);
+        return GIVEN;
+    }
+    return refuse(pool, worker, job, error) ? FAILED : REFUSED;
+}
+
 /* Give the first of a list to a worker. False: that worker does not take it, so look for another. */
 static bool give_first(dx_pool *pool, struct dxi_worker *worker, struct dxi_jobs *jobs)
 {
     struct dxi_job *job = jobs->first;
 
-    if (!is_quiet(pool, worker))
-        return false;
     dxi_jobs_remove(jobs, job);
-    job->pid = dx_process_pid(worker->process);
-
-    int error = job->descriptor_count > 0 ? send_with_descriptors(pool, worker, job)
-                                          : dx_call_start(worker->channel, job->data.bytes,
-                                                          job->data.size, &job->request, DX_NOW);
-
-    if (error == 0) {
-        enter(pool, worker, job);
-        return true;
-    }
-    if (refuse(pool, worker, job, error))
+    if (give(pool, worker, job) != REFUSED)
         return true;
     dxi_jobs_prepend(jobs, job);
     return false;
+}
+
+bool dxi_pool_give_at_once(dx_pool *pool, struct dxi_job *job)
+{
+    struct dxi_worker *worker;
+
+    if (pool->queue.first || pool->suspects.first)
+        return false;
+    worker = choose(pool);
+    return worker && give(pool, worker, job) != REFUSED;
 }
 
 /* Keep a worker for the suspects: the one that will have nothing else to do first. */

@@ -81,11 +81,9 @@ static void drop_answer(struct dxi_job *job)
     }
 }
 
-void dxi_job_drop(dx_pool *pool, struct dxi_job *job)
+/* What only few jobs have. */
+static void drop_rarities(struct dxi_job *job)
 {
-    struct dxi_bytes data = job->data;
-    struct dxi_bytes answer = job->answer_data;
-
     drop_answer(job);
     if (job->descriptors) {
         close_descriptors(job->descriptors, job->descriptor_count);
@@ -93,12 +91,28 @@ void dxi_job_drop(dx_pool *pool, struct dxi_job *job)
     }
     if (job->obituary)
         dxi_os->release(job->obituary);
-    if (data.capacity > KEPT_MAX)
-        bytes_free(&data);
-    if (answer.capacity > KEPT_MAX)
-        bytes_free(&answer);
-    data.size = answer.size = 0;
-    *job = (struct dxi_job){.data = data, .answer_data = answer, .next = pool->free};
+    if (job->data.capacity > KEPT_MAX)
+        bytes_free(&job->data);
+    if (job->answer_data.capacity > KEPT_MAX)
+        bytes_free(&job->answer_data);
+    job->descriptors = NULL;
+    job->descriptor_count = 0;
+    job->obituary = NULL;
+}
+
+void dxi_job_drop(dx_pool *pool, struct dxi_job *job)
+{
+    if (job->answer.descriptor_count > 0 || job->descriptors || job->obituary ||
+        job->data.capacity > KEPT_MAX || job->answer_data.capacity > KEPT_MAX)
+        drop_rarities(job);
+    job->tries = job->blamed = 0;
+    job->dropped = job->gone = false;
+    job->given_ns = 0;
+    job->pid = 0;
+    job->worker = 0;
+    job->later = NULL;
+    job->answer = (dx_message){0};
+    job->next = pool->free;
     pool->free = job;
 }
 

@@ -22,9 +22,14 @@ enum {
     SPIN_NS = 50 * 1000,
     SPIN_TURNS = 32,
     PENALTY_MAX = 1024,
+    /* See set_apart(). */
+    APART_NS = 5 * 1000 * 1000,
+    APART_PAUSE_NS = 500 * 1000 * 1000,
     /* Answers that are taken in a row from one worker. */
     TAKES_BLIND = 64,
 };
+
+#define APART_PAUSE_MAX_NS ((uint64_t)8 * 1000 * 1000 * 1000)
 
 void dxi_worker_wake(dx_pool *pool, struct dxi_worker *worker)
 {
@@ -204,7 +209,7 @@ static bool take_from(dx_pool *pool, struct dxi_worker *worker, bool lend, unsig
         if (lend && (!pool->options.ordered ||
                      (pool->first_in_order && pool->first_in_order->state == DXI_JOB_FINISHED)))
             return true;
-        if (pool->queue.first)
+        if (dxi_pool_can_give(pool))
             dxi_pool_give(pool);
     }
     dxi_worker_flush(worker);
@@ -222,21 +227,30 @@ static bool take_round(dx_pool *pool, bool lend, unsigned *takes)
     return false;
 }
 
-/* Whether to look for an answer without sleeping: somebody is at it, on another processor than ours. */
-static bool is_worth_a_look(dx_pool *pool)
+/* How answers may come that are worth a look before a sleep. */
+struct prospect {
+    bool ring;   /* from somebody who is at it, on another processor than ours */
+    bool beside; /* from somebody who waits for our processor */
+    bool socket; /* as an event */
+};
+
+static struct prospect look_ahead(const dx_pool *pool)
 {
-    if (!dxi_os->several_processors())
-        return false;
-    if (pool->skip > 0) {
-        pool->skip--;
-        return false;
-    }
+    struct prospect prospect = {false, false, false};
+
     for (struct dxi_worker *worker = pool->first_awake; worker; worker = worker->next_awake) {
-        if (worker->jobs.count > 0 && worker->stage == DXI_STAGE_READY &&
-            dxi_channel_hears_ring(worker->channel) && dxi_channel_peer_is_awake(worker->channel))
-            return true;
+        if (worker->jobs.count == 0 || worker->stage != DXI_STAGE_READY)
+            continue;
+        if (!dxi_channel_hears_ring(worker->channel)) {
+            prospect.socket = true;
+            continue;
+        }
+        enum dxi_peer peer = dxi_channel_peer(worker->channel);
+
+        prospect.ring = prospect.ring || peer == DXI_PEER_AWAKE;
+        prospect.beside = prospect.beside || peer == DXI_PEER_BESIDE;
     }
-    return false;
+    return prospect;
 }
 
 static bool any_stirs(const dx_pool *pool)
@@ -248,25 +262,73 @@ static bool any_stirs(const dx_pool *pool)
     return false;
 }
 
-/* Look for an answer for a while. The penalty bounds what that costs in vain. */
-static bool spin(dx_pool *pool, uint64_t deadline_ns)
+/* Look until then. True if something has come. */
+static bool look_until(dx_pool *pool, const struct prospect *prospect, uint64_t end)
 {
-    uint64_t end;
-
-    if (!is_worth_a_look(pool))
-        return false;
-    end = pool->now_ns + SPIN_NS;
-    if (end > deadline_ns)
-        end = deadline_ns;
     do {
-        for (int turn = 0; turn < SPIN_TURNS; turn++) {
-            if (any_stirs(pool)) {
-                pool->penalty /= 2;
-                return true;
-            }
+        bool stirs = false;
+
+        for (int turn = 0; turn < SPIN_TURNS && (prospect->ring || prospect->beside) && !stirs;
+             turn++) {
+            stirs = any_stirs(pool);
             dxi_relax();
         }
+        if (stirs || (prospect->socket && dxi_pool_watch(pool, 0) != 0))
+            return true;
     } while (dxi_os->now_ns() < end);
+    return false;
+}
+
+/*
+ * Whoever sleeps while his worker is woken by him is put on one processor with it, though others have
+ * nothing to do: kernels do that where processors share no cache. They are set apart only if both want
+ * to run until the scheduler looks around. So now and then, if all who are at it are beside us, run so
+ * long; and if that did not help, not soon again.
+ */
+static bool set_apart(dx_pool *pool, const struct prospect *prospect)
+{
+    if (!prospect->beside || prospect->ring || pool->now_ns < pool->apart_ns)
+        return false;
+    bool found = look_until(pool, prospect, pool->now_ns + APART_NS);
+    bool helped = look_ahead(pool).ring;
+
+    pool->apart_pause_ns = helped ? APART_PAUSE_NS
+                           : pool->apart_pause_ns * 2 < APART_PAUSE_MAX_NS
+                               ? pool->apart_pause_ns * 2
+                               : APART_PAUSE_MAX_NS;
+    if (pool->apart_pause_ns == 0)
+        pool->apart_pause_ns = APART_PAUSE_NS;
+    pool->apart_ns = dxi_os->now_ns() + pool->apart_pause_ns;
+    if (helped)
+        pool->penalty = pool->skip = 0;
+    return found;
+}
+
+/*
+ * Look for an answer for a while: a wake-up costs more than most answers. The penalty bounds what that
+ * costs in vain.
+ */
+static bool spin(dx_pool *pool, uint64_t deadline_ns)
+{
+    struct prospect prospect;
+    uint64_t end = pool->now_ns + SPIN_NS;
+
+    if (!dxi_os->several_processors())
+        return false;
+    prospect = look_ahead(pool);
+    if (set_apart(pool, &prospect))
+        return true;
+    prospect.beside = false;
+    if (pool->skip > 0) {
+        pool->skip--;
+        return false;
+    }
+    if (!prospect.ring && !prospect.socket)
+        return false;
+    if (look_until(pool, &prospect, end < deadline_ns ? end : deadline_ns)) {
+        pool->penalty /= 2;
+        return true;
+    }
     pool->penalty = pool->penalty * 2 + 1;
     if (pool->penalty > PENALTY_MAX)
         pool->penalty = PENALTY_MAX;
@@ -295,12 +357,12 @@ int dxi_pool_turn(dx_pool *pool, uint64_t deadline_ns, bool lend)
 
     if (take_round(pool, lend, &takes))
         return 0;
-    if (pool->queue.first || pool->suspects.first)
+    if (dxi_pool_can_give(pool))
         dxi_pool_give(pool);
     dxi_pool_tick(pool);
     if (pool->timer_ns <= pool->now_ns) {
         dxi_pool_tend(pool);
-        if (pool->queue.first || pool->suspects.first)
+        if (dxi_pool_can_give(pool))
             dxi_pool_give(pool);
     }
     if (takes > 0 || (pool->waiting > 0 && !pool->options.ordered))

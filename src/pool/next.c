@@ -73,7 +73,7 @@ int dx_pool_next(dx_pool *pool, dx_result *ret, int timeout_ms)
     end_loan(pool);
     if (++pool->results_blind >= RESULTS_BLIND && (error = look_around(pool)) < 0)
         return error;
-    if (pool->queue.first)
+    if (dxi_pool_can_give(pool))
         dxi_pool_give(pool);
     for (;;) {
         struct dxi_job *job = dxi_job_next_result(pool);

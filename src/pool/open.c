@@ -10,13 +10,6 @@
 #include <poll.h>
 #include <string.h>
 
-int dxi_pool_check(const dx_pool *pool)
-{
-    if (pool == NULL)
-        return -EINVAL;
-    return pool->generation == dxi_generation() ? 0 : -ECHILD;
-}
-
 static void release_pool(dx_pool *pool)
 {
     if (pool->workers) {
@@ -67,6 +60,7 @@ static int open_pool(dx_pool **ret, dx_pool *pool, char *const argv[],
 
     pool->watch_fd = -1;
     pool->generation = dxi_generation();
+    pool->generation_mark = dxi_generation_mark();
     error = dxi_pool_take_options(pool, argv, options);
     if (error < 0)
         return error;

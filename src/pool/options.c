@@ -170,6 +170,10 @@ int dxi_pool_take_options(dx_pool *pool, char *const argv[], const dx_pool_optio
     /* Sixteen may be open before the greeting of a worker has told how many; so no fewer after. */
     if (pool->options.process.channel.request_limit == 0 && pool->depth_most > 1)
         pool->options.process.channel.request_limit = DX_DEPTH_MAX;
+    pool->plain_limit = pool->options.process.channel.framing != DX_FRAMING_NATIVE ? 0
+                        : pool->options.process.channel.message_limit > 0
+                            ? pool->options.process.channel.message_limit
+                            : DX_MESSAGE_LIMIT_DEFAULT;
     pool->has_ids = pool->options.process.channel.framing == DX_FRAMING_NATIVE;
     pool->keeps_descriptors = pool->depth_most > 1 || pool->options.retries > 0;
     pool->reads_stderr = pool->options.process.stdio[2].mode == DX_STDIO_INHERIT ||

@@ -19,6 +19,8 @@
 #include "pool/job.h"
 #include "pool/latency.h"
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,6 +70,7 @@ struct dxi_worker {
     enum dxi_reason reason;
     dx_process *process;
     dx_channel *channel;
+    pid_t pid;
     struct dxi_jobs jobs;   /* that it has, the oldest first */
     unsigned unsent;        /* of these, collected and not sent */
     unsigned most;          /* that it takes at a time, as far as we know */
@@ -103,6 +106,7 @@ enum dxi_pool_state { DXI_POOL_OPEN, DXI_POOL_DRAINING, DXI_POOL_FAILED, DXI_POO
 
 struct dx_pool {
     uint64_t generation; /* the process that made it */
+    const _Atomic uint64_t *generation_mark;
     dx_pool_options options;
     struct dxi_kept *kept; /* what the options point to */
     char **argv;           /* or NULL */
@@ -111,6 +115,7 @@ struct dx_pool {
     bool has_ids;           /* answers name their job */
     bool keeps_descriptors; /* of jobs, to give them to another worker */
     bool reads_stderr;
+    size_t plain_limit; /* a job of so many bytes needs no further check; 0: each does */
 
     struct dxi_worker *workers;
     struct dxi_worker **loads; /* by how many jobs they have: the first of those that are open */
@@ -138,6 +143,7 @@ struct dx_pool {
     unsigned ready;
     unsigned fruitless; /* ends in a row while no job was answered */
     uint64_t fruitless_ns;
+    uint64_t apart_ns, apart_pause_ns;
     unsigned results_blind; /* taken since the last look at everything */
     unsigned penalty, skip; /* looks for an answer before a sleep: see look.c */
 
@@ -150,8 +156,15 @@ struct dx_pool {
     dx_failure last;
 };
 
-/* open.c: 0, -EINVAL or -ECHILD. */
-int dxi_pool_check(const dx_pool *pool);
+/* Whether the handle may be used: 0, -EINVAL or -ECHILD. Costs no system call. */
+static inline int dxi_pool_check(const dx_pool *pool)
+{
+    if (pool == NULL)
+        return -EINVAL;
+    return atomic_load_explicit(pool->generation_mark, memory_order_relaxed) == pool->generation
+               ? 0
+               : -ECHILD;
+}
 
 /* options.c: check and copy what the user asked for; explained in options->failure. */
 int dxi_pool_take_options(dx_pool *pool, char *const argv[], const dx_pool_options *options);
@@ -161,16 +174,6 @@ void dxi_pool_drop_options(dx_pool *pool);
 
 /* Look at the clock. */
 void dxi_pool_tick(dx_pool *pool);
-
-/* A time that is not long past, for nothing. */
-static inline uint64_t dxi_pool_about_now(dx_pool *pool)
-{
-    uint64_t about = dxi_os->about_now_ns();
-
-    if (about > pool->now_ns)
-        dxi_pool_tick(pool);
-    return pool->now_ns;
-}
 
 /* Have the timer run out by then. */
 static inline void dxi_pool_due(dx_pool *pool, uint64_t at_ns)
@@ -203,6 +206,16 @@ void dxi_worker_lull(dx_pool *pool, struct dxi_worker *worker);
 
 /* Give out jobs to workers that can take some. */
 void dxi_pool_give(dx_pool *pool);
+
+/* Whether that may be of use. */
+static inline bool dxi_pool_can_give(const dx_pool *pool)
+{
+    return (pool->queue.first && pool->lowest < pool->depth) || pool->suspects.first ||
+           pool->reserved;
+}
+
+/* Give a job that is in no list at once, if nobody comes before it and somebody can take it. */
+bool dxi_pool_give_at_once(dx_pool *pool, struct dxi_job *job);
 
 /* Put a worker where it belongs among those that are open, or take it out. */
 void dxi_worker_sort(dx_pool *pool, struct dxi_worker *worker);

@@ -83,6 +83,8 @@ static int check_job(dx_pool *pool, const dx_job *job)
 {
     if (!job || (!job->data && job->size > 0) || (!job->descriptors && job->descriptor_count > 0))
         return dxi_fail(&pool->last, -EINVAL, "a job without its bytes or descriptors");
+    if (job->size <= pool->plain_limit && job->descriptor_count == 0)
+        return 0;
     return dxi_channel_check_job(&pool->options.process.channel, job->data, job->size,
                                  job->descriptor_count, &pool->last);
 }
@@ -96,13 +98,18 @@ static void accept_job(dx_pool *pool, struct dxi_job *made, const dx_job *job)
         (void)dxi_os->set_cloexec(made->descriptors[i], true);
         job->descriptors[i] = -1;
     }
-    (void)dxi_pool_about_now(pool);
+    /* Who has been doing something else meanwhile has not looked at the clock. */
+    if (pool->unfinished == 0)
+        dxi_pool_tick(pool);
     dxi_job_enter(pool, made);
-    made->state = DXI_JOB_QUEUED;
-    dxi_jobs_append(&pool->queue, made);
     if (pool->live < pool->options.workers)
         dxi_pool_consider_growth(pool);
-    dxi_pool_give(pool);
+    if (dxi_pool_give_at_once(pool, made))
+        return;
+    made->state = DXI_JOB_QUEUED;
+    dxi_jobs_append(&pool->queue, made);
+    if (dxi_pool_can_give(pool))
+        dxi_pool_give(pool);
 }
 
 int dx_pool_submit_job(dx_pool *pool, const dx_job *job, uint64_t *ret_job, int timeout_ms)

@@ -101,6 +101,8 @@ int dxi_worker_start(dx_pool *pool, struct dxi_worker *worker)
         return dxi_fail(&pool->last, error, "cannot watch a worker: %s", dx_error_text(error));
     }
     (void)dx_cork(worker->channel);
+    dxi_channel_keep_no_books(worker->channel);
+    worker->pid = dx_process_pid(worker->process);
     worker->stage = DXI_STAGE_STARTING;
     worker->most = DX_DEPTH_MAX;
     worker->started_ns = dxi_os->now_ns();
