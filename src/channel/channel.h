@@ -75,8 +75,11 @@ bool dxi_channel_end_now(dx_channel *channel);
 
 /* pool.c: what the pool asks of the channel to a worker, which no other thread uses. */
 
-/* The caller keeps the books of its requests, and gets each answer that may belong to one. */
-void dxi_channel_keep_no_books(dx_channel *channel);
+/*
+ * It leads to a worker: the caller keeps the books of its requests, and gets each answer that may belong
+ * to one; and a last line that was not ended is no message, because its writer may have been killed.
+ */
+void dxi_channel_lead_to_worker(dx_channel *channel);
 
 /*
  * Send a request without waiting, when so many are open. As dx_call_start_message() with DX_NOW, but
@@ -102,8 +105,8 @@ enum dxi_peer {
 enum dxi_peer dxi_channel_peer(const dx_channel *channel);
 
 /*
- * Whether the peer, which has ended, left something unread of what was sent. Not known of the ring,
- * whose reader tells late: false.
+ * Whether the peer, which has ended, left something unread of what was sent. Of the ring it is known only
+ * if the peer has let go of the channel itself: else false.
  */
 bool dxi_channel_left_unread(const dx_channel *channel);
 

@@ -59,7 +59,8 @@ struct dx_channel {
     size_t receive_backlog;
     unsigned descriptor_limit;
     unsigned request_limit;
-    bool claimed; /* by a process, which closes it */
+    bool claimed;    /* by a process, which closes it */
+    bool whole_only; /* what is not ended at the end is no message */
 
     int peer_pidfd; /* or -1 */
     bool peer_pidfd_owned;

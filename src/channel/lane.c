@@ -55,8 +55,11 @@ void dxi_lane_close(dx_channel *channel)
     if (lane->offer_fd >= 0)
         dxi_os->close(lane->offer_fd);
     lane->offer_fd = -1;
-    if (lane->region.control != NULL)
-        dxi_os->region_unmap(&lane->region);
+    if (lane->region.control == NULL)
+        return;
+    if (atomic_load_explicit(&lane->in_is_fast, memory_order_relaxed))
+        dxi_ring_leave(&lane->in, dxi_inbox_size(&channel->in) == 0);
+    dxi_os->region_unmap(&lane->region);
 }
 
 /*

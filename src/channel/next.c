@@ -48,7 +48,7 @@ static int next_frame(dx_channel *channel, dx_message *ret)
     struct dxi_inbox *in = &channel->in;
 
     for (unsigned searches = 0;; searches++) {
-        bool last = channel->inbound == DXI_INBOUND_LAST;
+        bool last = channel->inbound == DXI_INBOUND_LAST && !channel->whole_only;
         int status = dxi_inbox_next(in, last, ret, dxi_channel_hear, channel);
 
         if (status != DXI_INBOX_BARE) {

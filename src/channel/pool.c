@@ -9,9 +9,10 @@
 #include <errno.h>
 #include <inttypes.h>
 
-void dxi_channel_keep_no_books(dx_channel *channel)
+void dxi_channel_lead_to_worker(dx_channel *channel)
 {
     channel->calls.elsewhere = true;
+    channel->whole_only = true;
 }
 
 int dxi_channel_post(dx_channel *channel, const dx_message *request, unsigned open,
@@ -65,8 +66,10 @@ enum dxi_peer dxi_channel_peer(const dx_channel *channel)
 
 bool dxi_channel_left_unread(const dx_channel *channel)
 {
+    if (channel->out.lost)
+        return true;
     if (atomic_load_explicit(&channel->lane.out_is_fast, memory_order_relaxed))
-        return false;
+        return dxi_ring_left_unread(&channel->lane.out);
     if (channel->was_reset || atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
         return true;
     return channel->write_medium == DXI_MEDIUM_PIPE && channel->write_fd >= 0 &&

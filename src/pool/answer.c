@@ -19,8 +19,10 @@ bool dxi_worker_muted(const dx_pool *pool, const struct dxi_worker *worker)
 
     if (pool->waiting == 0 || pool->bytes <= pool->options.queue_bytes)
         return false;
-    /* Only the first in order makes room. */
-    return !first || first->state != DXI_JOB_GIVEN || first->worker != worker->place;
+    if (!first || first->state == DXI_JOB_FINISHED)
+        return true;
+    /* Only the first in order makes room. If it is still to be given, whoever gets free may get it. */
+    return first->state == DXI_JOB_GIVEN && first->worker != worker->place;
 }
 
 /* The job of a request: the oldest, if the worker answers in order. */
@@ -44,6 +46,7 @@ static void take_answer(dx_pool *pool, struct dxi_worker *worker, struct dxi_job
     worker->answered++;
     worker->jobs_answered++;
     pool->fruitless = 0;
+    pool->proven = true;
     pool->busy_jobs++;
     dxi_worker_release(pool, worker);
     if (job->dropped) {
@@ -120,12 +123,12 @@ static enum dxi_take take_end(dx_pool *pool, struct dxi_worker *worker, int stat
 {
     if (worker->stage == DXI_STAGE_KILLED)
         return DXI_TAKE_NOTHING;
-    if (status == -EPROTO || (status == -EPIPE && worker->stage == DXI_STAGE_STARTING)) {
+    if (status == -EPROTO) {
         dxi_worker_kill(pool, worker, DXI_REASON_FAULT, "the worker broke the protocol: %s",
                         dx_channel_explain(worker->channel));
     } else if (worker->stage <= DXI_STAGE_READY) {
-        /* Nothing was asked of it, so the reason stays its own. */
-        dxi_worker_leave(pool, worker, DXI_REASON_NONE);
+        /* Most have ended, and the kernel will say how. */
+        dxi_worker_leave(pool, worker, DXI_REASON_SILENT);
     }
     return DXI_TAKE_NOTHING;
 }

@@ -46,6 +46,15 @@ static void close_descriptors(int *descriptors, size_t count)
     }
 }
 
+/* They are needed no more when the job has ended: who waits for the end of a pipe must see it. */
+static void drop_descriptors(struct dxi_job *job)
+{
+    close_descriptors(job->descriptors, job->descriptor_count);
+    dxi_os->release(job->descriptors);
+    job->descriptors = NULL;
+    job->descriptor_count = 0;
+}
+
 static void free_job(struct dxi_job *job)
 {
     bytes_free(&job->data);
@@ -85,18 +94,14 @@ static void drop_answer(struct dxi_job *job)
 static void drop_rarities(struct dxi_job *job)
 {
     drop_answer(job);
-    if (job->descriptors) {
-        close_descriptors(job->descriptors, job->descriptor_count);
-        dxi_os->release(job->descriptors);
-    }
+    if (job->descriptors)
+        drop_descriptors(job);
     if (job->obituary)
         dxi_os->release(job->obituary);
     if (job->data.capacity > KEPT_MAX)
         bytes_free(&job->data);
     if (job->answer_data.capacity > KEPT_MAX)
         bytes_free(&job->answer_data);
-    job->descriptors = NULL;
-    job->descriptor_count = 0;
     job->obituary = NULL;
 }
 
@@ -105,7 +110,7 @@ void dxi_job_drop(dx_pool *pool, struct dxi_job *job)
     if (job->answer.descriptor_count > 0 || job->descriptors || job->obituary ||
         job->data.capacity > KEPT_MAX || job->answer_data.capacity > KEPT_MAX)
         drop_rarities(job);
-    job->tries = job->blamed = 0;
+    job->tries = job->blamed = job->spared = 0;
     job->dropped = job->gone = false;
     job->given_ns = 0;
     job->pid = 0;
@@ -147,6 +152,8 @@ void dxi_job_finish(dx_pool *pool, struct dxi_job *job, int error)
     job->state = DXI_JOB_FINISHED;
     job->error = error;
     job->ended_ns = pool->now_ns;
+    if (job->descriptors)
+        drop_descriptors(job);
     pool->unfinished--;
     pool->waiting++;
     if (error == 0) {

@@ -38,7 +38,7 @@ struct dxi_job {
     bool dropped; /* nobody wants the answer: it only keeps the worker's books */
     bool gone;    /* its descriptors went with a worker: it cannot be given to another */
     int timeout_ms;
-    unsigned tries, blamed;
+    unsigned tries, blamed, spared;
     uint64_t number;
     void *context;
     uint64_t submitted_ns, given_ns, ended_ns;

@@ -12,6 +12,9 @@
 
 #include <errno.h>
 
+/* A worker that lies about what it has read keeps a job from its end no longer than so often. */
+enum { SPARED_MAX = 64 };
+
 static void put_back(dx_pool *pool, struct dxi_job *job, bool suspect)
 {
     if (job->gone) {
@@ -35,6 +38,9 @@ static void fail(dx_pool *pool, const struct dxi_worker *worker, struct dxi_job 
         break;
     case DXI_REASON_FAULT:
         dxi_job_fail(pool, job, -EPROTO, NULL, "%s", worker->fault);
+        break;
+    case DXI_REASON_SILENT:
+        dxi_job_fail(pool, job, -EPIPE, exit, "%s", worker->fault);
         break;
     default:
         dxi_job_fail(pool, job, -EPIPE, exit, "the worker %s%s",
@@ -69,8 +75,10 @@ void dxi_worker_judge(dx_pool *pool, struct dxi_worker *worker, const dx_exit *e
                     worker->reason == DXI_REASON_RECYCLE || worker->reason == DXI_REASON_CLOSE;
 
     if (worker->jobs.count == 1 && worker->reason == DXI_REASON_NONE && worker->answered > 0 &&
-        dxi_channel_left_unread(worker->channel))
+        worker->jobs.first->spared < SPARED_MAX && dxi_channel_left_unread(worker->channel)) {
+        worker->jobs.first->spared++;
         innocent = true;
+    }
     struct dxi_jobs suspects = {0};
 
     while (worker->jobs.last) {

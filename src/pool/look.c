@@ -206,8 +206,7 @@ static bool take_from(dx_pool *pool, struct dxi_worker *worker, bool lend, unsig
         ++*takes;
         if (taken != DXI_TAKE_RESULT)
             continue;
-        if (lend && (!pool->options.ordered ||
-                     (pool->first_in_order && pool->first_in_order->state == DXI_JOB_FINISHED)))
+        if (lend && dxi_pool_has_news(pool))
             return true;
         if (dxi_pool_can_give(pool))
             dxi_pool_give(pool);
@@ -336,7 +335,7 @@ static bool spin(dx_pool *pool, uint64_t deadline_ns)
     return false;
 }
 
-static int wait(dx_pool *pool, uint64_t deadline_ns)
+static int rest(dx_pool *pool, uint64_t deadline_ns)
 {
     uint64_t until = deadline_ns;
 
@@ -365,7 +364,7 @@ int dxi_pool_turn(dx_pool *pool, uint64_t deadline_ns, bool lend)
         if (dxi_pool_can_give(pool))
             dxi_pool_give(pool);
     }
-    if (takes > 0 || (pool->waiting > 0 && !pool->options.ordered))
+    if (takes > 0 || (lend && dxi_pool_has_news(pool)))
         return dxi_pool_watch(pool, 0) < 0 ? -EIO : 0;
-    return wait(pool, deadline_ns);
+    return rest(pool, deadline_ns);
 }

@@ -96,14 +96,6 @@ int dx_pool_next(dx_pool *pool, dx_result *ret, int timeout_ms)
     }
 }
 
-/* Whether dx_pool_next() has something to say. */
-static bool has_news(const dx_pool *pool)
-{
-    if (pool->options.ordered)
-        return pool->first_in_order && pool->first_in_order->state == DXI_JOB_FINISHED;
-    return pool->finished.first != NULL;
-}
-
 int dx_pool_fd(const dx_pool *pool)
 {
     int error = dxi_pool_check(pool);
@@ -125,7 +117,7 @@ int dx_pool_timeout_ms(dx_pool *pool)
 
     if (error < 0)
         return error;
-    if (has_news(pool))
+    if (dxi_pool_has_news(pool))
         return 0;
     until = dxi_pool_settle(pool);
     if (until == UINT64_MAX)
@@ -150,5 +142,5 @@ int dx_pool_process(dx_pool *pool)
         if (pool->counts.done + pool->counts.failed == taken)
             break;
     }
-    return has_news(pool) ? 1 : 0;
+    return dxi_pool_has_news(pool) ? 1 : 0;
 }

@@ -52,6 +52,7 @@ enum dxi_reason {
     DXI_REASON_RECYCLE, /* it has done enough */
     DXI_REASON_LATE,    /* its oldest job took too long */
     DXI_REASON_CANCEL,  /* the same, and had been cancelled */
+    DXI_REASON_SILENT,  /* it ended the conversation, and not itself */
     DXI_REASON_FAULT,   /* it said what is no answer */
     DXI_REASON_UNREADY, /* it did not get ready */
     DXI_REASON_CLOSE    /* the pool ends */
@@ -115,6 +116,7 @@ struct dx_pool {
     bool has_ids;           /* answers name their job */
     bool keeps_descriptors; /* of jobs, to give them to another worker */
     bool reads_stderr;
+    bool proven;        /* a job was answered */
     size_t plain_limit; /* a job of so many bytes needs no further check; 0: each does */
 
     struct dxi_worker *workers;
@@ -174,6 +176,14 @@ void dxi_pool_drop_options(dx_pool *pool);
 
 /* Look at the clock. */
 void dxi_pool_tick(dx_pool *pool);
+
+/* Whether dx_pool_next() has something to say. */
+static inline bool dxi_pool_has_news(const dx_pool *pool)
+{
+    if (pool->options.ordered)
+        return pool->first_in_order && pool->first_in_order->state == DXI_JOB_FINISHED;
+    return pool->finished.first != NULL;
+}
 
 /* Have the timer run out by then. */
 static inline void dxi_pool_due(dx_pool *pool, uint64_t at_ns)

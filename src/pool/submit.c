@@ -31,6 +31,16 @@ static int check_state(dx_pool *pool)
     }
 }
 
+/* Whether nothing makes room but the user, who takes results. */
+static bool is_stuck(const dx_pool *pool)
+{
+    if (pool->unfinished == 0)
+        return true;
+    if (pool->waiting == 0 || pool->bytes <= pool->options.queue_bytes)
+        return false;
+    return !pool->options.ordered || pool->first_in_order->state == DXI_JOB_FINISHED;
+}
+
 /* Wait until there is room. Results are kept meanwhile. */
 static int wait_for_room(dx_pool *pool, size_t size, int timeout_ms)
 {
@@ -40,7 +50,7 @@ static int wait_for_room(dx_pool *pool, size_t size, int timeout_ms)
     while (is_full(pool, size)) {
         int error;
 
-        if (pool->unfinished == 0)
+        if (is_stuck(pool))
             return dxi_fail(&pool->last, -EDEADLK,
                             "%zu results wait to be taken, and there is no room for another job",
                             pool->waiting);

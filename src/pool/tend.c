@@ -84,8 +84,7 @@ static unsigned limit(const dx_pool *pool)
 {
     if (pool->options.restart_limit > 0)
         return pool->options.restart_limit;
-    return (RESTARTS_MIN + pool->options.workers) *
-           (pool->counts.done + pool->counts.failed > 0 ? RESTARTS_PROVEN : 1);
+    return (RESTARTS_MIN + pool->options.workers) * (pool->proven ? RESTARTS_PROVEN : 1);
 }
 
 void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, const char *text)

@@ -101,7 +101,7 @@ int dxi_worker_start(dx_pool *pool, struct dxi_worker *worker)
         return dxi_fail(&pool->last, error, "cannot watch a worker: %s", dx_error_text(error));
     }
     (void)dx_cork(worker->channel);
-    dxi_channel_keep_no_books(worker->channel);
+    dxi_channel_lead_to_worker(worker->channel);
     worker->pid = dx_process_pid(worker->process);
     worker->stage = DXI_STAGE_STARTING;
     worker->most = DX_DEPTH_MAX;
@@ -128,6 +128,8 @@ void dxi_worker_ready(dx_pool *pool, struct dxi_worker *worker)
     worker->stage = DXI_STAGE_READY;
     worker->until_ns = UINT64_MAX;
     pool->ready++;
+    if (pool->options.recycle_bytes > 0)
+        dxi_pool_due(pool, 0);
     dxi_worker_sort(pool, worker);
 }
 
@@ -231,6 +233,11 @@ void dxi_worker_bury(dx_pool *pool, struct dxi_worker *worker)
     worker->noticed = true;
     while (dxi_worker_take(pool, worker, false) != DXI_TAKE_NOTHING)
         continue;
+    if (worker->reason == DXI_REASON_SILENT && worker->stage >= DXI_STAGE_TERMINATING)
+        snprintf(worker->fault, sizeof(worker->fault),
+                 "the worker ended the conversation, and did not end itself");
+    else if (worker->reason == DXI_REASON_SILENT)
+        worker->reason = DXI_REASON_NONE;
     if (worker->stage < DXI_STAGE_KILLED)
         retire(pool, worker, DXI_STAGE_KILLED, DXI_REASON_NONE);
     if (worker->fds[DXI_SOURCE_STDERR] >= 0)

@@ -101,6 +101,27 @@ void dxi_ring_rouse(struct dxi_ring_in *in)
     atomic_store_explicit(&in->mine->asleep, 0, memory_order_relaxed);
 }
 
+void dxi_ring_leave(struct dxi_ring_in *in, bool all_taken)
+{
+    dxi_ring_give_back(in);
+    /* Release: pairs with the acquire in dxi_ring_left_unread(). The head was final before. */
+    atomic_store_explicit(&in->mine->left,
+                          all_taken ? DXI_RING_LEFT_ALL_TAKEN : DXI_RING_LEFT_UNREAD,
+                          memory_order_release);
+}
+
+bool dxi_ring_left_unread(const struct dxi_ring_out *out)
+{
+    switch (atomic_load_explicit(&out->peer->left, memory_order_acquire)) {
+    case DXI_RING_LEFT_ALL_TAKEN:
+        return atomic_load_explicit(&out->peer->head, memory_order_relaxed) != out->tail;
+    case DXI_RING_LEFT_UNREAD:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void dxi_ring_seal(struct dxi_ring_in *in)
 {
     uint64_t tail = atomic_load_explicit(&in->peer->tail, memory_order_acquire);

@@ -39,6 +39,14 @@ struct dxi_ring_side {
     _Atomic uint32_t asleep;  /* it is to be woken when something has been written to it */
     _Atomic uint32_t starved; /* it is to be woken when something has been taken from it */
     _Atomic uint32_t cpu;     /* the processor that it last ran on, and 1; 0: unknown */
+    _Atomic uint32_t left;    /* an enum dxi_ring_left: it has let go */
+};
+
+/* What a side says when it lets go of the conversation. */
+enum dxi_ring_left {
+    DXI_RING_STAYS = 0,
+    DXI_RING_LEFT_ALL_TAKEN = 1, /* all up to its head, which is final, was taken by its user */
+    DXI_RING_LEFT_UNREAD = 2     /* of that something was not */
 };
 
 struct dxi_ring_control {
@@ -242,6 +250,12 @@ static inline bool dxi_ring_wants_room(struct dxi_ring_in *in)
     return atomic_load_explicit(&in->peer->starved, memory_order_relaxed) != 0 &&
            dxi_ring_granted(&in->peer->starved);
 }
+
+/* The consumer lets go, and its user has all that was taken, or not. */
+void dxi_ring_leave(struct dxi_ring_in *in, bool all_taken);
+
+/* Whether the consumer has let go with something unread. One that did not say so: false. */
+bool dxi_ring_left_unread(const struct dxi_ring_out *out);
 
 /* The consumer will sleep: announce it. False if something has come, and it must not. */
 bool dxi_ring_doze(struct dxi_ring_in *in);
