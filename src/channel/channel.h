@@ -82,11 +82,16 @@ bool dxi_channel_end_now(dx_channel *channel);
 void dxi_channel_lead_to_worker(dx_channel *channel);
 
 /*
- * Send a request without waiting, when so many are open. As dx_call_start_message() with DX_NOW, but
- * that -EBUSY goes by what the caller says.
+ * Send a request without waiting, when so many are open, or collect it. As dx_call_start_message() with
+ * DX_NOW, but that -EBUSY goes by what the caller says. The quick way does the same or nothing.
  */
 int dxi_channel_post(dx_channel *channel, const dx_message *request, unsigned open,
                      uint64_t *ret_id);
+bool dxi_channel_post_quick(dx_channel *channel, const void *data, size_t size, unsigned open,
+                            uint64_t *ret_id);
+
+/* Take the next message the quick way, if it is an answer like most. False: dx_recv() must be called. */
+bool dxi_channel_take_reply(dx_channel *channel, dx_message *ret);
 
 /* Whether the peer has greeted, or need not in this framing. */
 bool dxi_channel_greeted(const dx_channel *channel);

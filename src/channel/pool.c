@@ -15,22 +15,48 @@ void dxi_channel_lead_to_worker(dx_channel *channel)
     channel->whole_only = true;
 }
 
+bool dxi_channel_post_quick(dx_channel *channel, const void *data, size_t size, unsigned open,
+                            uint64_t *ret_id)
+{
+    struct dxi_calls *calls = &channel->calls;
+    uint64_t id = calls->last_id + 1;
+
+    if (open >= calls->quick_limit || !dxi_single_threaded() ||
+        channel->inbound == DXI_INBOUND_OVER ||
+        atomic_load_explicit(&channel->broken, memory_order_relaxed) ||
+        atomic_load_explicit(&channel->peer_gone, memory_order_relaxed) ||
+        (!dxi_lane_collect_plain(channel, data, size, DXI_KIND_REQUEST, id) &&
+         !dxi_quick_send(channel, data, size, DXI_KIND_REQUEST, id)))
+        return false;
+    calls->last_id = id;
+    *ret_id = id;
+    return true;
+}
+
 int dxi_channel_post(dx_channel *channel, const dx_message *request, unsigned open,
                      uint64_t *ret_id)
 {
-    struct dxi_calls *calls = &channel->calls;
-
-    if (open < calls->quick_limit && request->descriptor_count == 0 &&
-        channel->inbound != DXI_INBOUND_OVER && dxi_single_threaded() &&
-        dxi_quick_send(channel, request->data, request->size, DXI_KIND_REQUEST,
-                       calls->last_id + 1)) {
-        *ret_id = ++calls->last_id;
-        return 0;
-    }
     struct dxi_patience none = {.timeout_ms = DX_NOW};
 
-    calls->open = open;
+    channel->calls.open = open;
     return dxi_calls_start(channel, request, false, &none, ret_id);
+}
+
+bool dxi_channel_take_reply(dx_channel *channel, dx_message *ret)
+{
+    struct dxi_inbox *in = &channel->in;
+    struct dxi_lane *lane = &channel->lane;
+
+    if (in->start == in->end) {
+        if (!atomic_load_explicit(&lane->in_is_fast, memory_order_relaxed) ||
+            (dxi_ring_filled(&lane->in) == 0 && !dxi_ring_stirs(&lane->in)))
+            return false;
+        if (!dxi_single_threaded() || channel->inbound != DXI_INBOUND_OPEN ||
+            !dxi_quick_release(channel) || dxi_lane_fill(channel, SIZE_MAX) != 1)
+            return false;
+        return dxi_quick_call(channel, ret);
+    }
+    return dxi_single_threaded() && dxi_quick_release(channel) && dxi_quick_call(channel, ret);
 }
 
 bool dxi_channel_greeted(const dx_channel *channel)

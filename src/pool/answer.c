@@ -35,11 +35,9 @@ static struct dxi_job *find_job(const struct dxi_worker *worker, uint64_t reques
     return job;
 }
 
-static void take_answer(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job,
-                        dx_message *answer, bool lend)
+/* A job was answered, and its worker has it no more. */
+static void leave_worker(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
 {
-    int error = answer->kind == DX_ERROR ? -EREMOTEIO : 0;
-
     if (job == worker->jobs.first)
         worker->head_since_ns = 0;
     dxi_jobs_remove(&worker->jobs, job);
@@ -49,6 +47,12 @@ static void take_answer(dx_pool *pool, struct dxi_worker *worker, struct dxi_job
     pool->proven = true;
     pool->busy_jobs++;
     dxi_worker_release(pool, worker);
+}
+
+static void take_answer(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job,
+                        dx_message *answer, bool lend)
+{
+    leave_worker(pool, worker, job);
     if (job->dropped) {
         dxi_job_drop(pool, job);
         return;
@@ -60,12 +64,33 @@ static void take_answer(dx_pool *pool, struct dxi_worker *worker, struct dxi_job
                      answer->size);
         return;
     }
-    if (error == 0)
+    if (answer->kind != DX_ERROR)
         dxi_job_finish(pool, job, 0);
     else
-        dxi_job_fail(pool, job, error, NULL, "the worker refused it with code %d: %.*s",
+        dxi_job_fail(pool, job, -EREMOTEIO, NULL, "the worker refused it with code %d: %.*s",
                      answer->code, (int)(answer->size < 200 ? answer->size : 200),
                      (const char *)answer->data);
+}
+
+struct dxi_job *dxi_worker_take_quick(dx_pool *pool, struct dxi_worker *worker,
+                                      dx_message *ret_answer)
+{
+    struct dxi_job *job;
+
+    if (!dxi_channel_take_reply(worker->channel, ret_answer))
+        return NULL;
+    job = worker->jobs.first;
+    if (!job || job->request != ret_answer->id)
+        job = find_job(worker, ret_answer->id);
+    if (!job)
+        return NULL;
+    if (job->dropped) {
+        take_answer(pool, worker, job, ret_answer, false);
+        return NULL;
+    }
+    leave_worker(pool, worker, job);
+    dxi_job_end(pool, job);
+    return job;
 }
 
 /* Said to nobody's question: as the beginning of it, as far as it can be printed. */

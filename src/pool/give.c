@@ -141,31 +141,24 @@ void dxi_worker_release(dx_pool *pool, struct dxi_worker *worker)
         put_in(pool, worker, worker->jobs.count);
 }
 
-/* Send a job. With copies of its descriptors, if it may have to go to somebody else later. */
-static int post(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
+/* Send a job's descriptors along: copies of them, if it may have to go to somebody else later. */
+static int post_with_descriptors(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job,
+                                 dx_message *request)
 {
     int copies[DX_DESCRIPTORS_MAX];
-    dx_message request = {
-        .data = job->data.bytes,
-        .size = job->data.size,
-        .descriptors = job->descriptors,
-        .descriptor_count = job->descriptor_count,
-    };
-    unsigned open = (unsigned)worker->jobs.count;
     size_t count = 0;
     int error = 0;
 
-    if (job->descriptor_count == 0)
-        return dxi_channel_post(worker->channel, &request, open, &job->request);
     if (pool->keeps_descriptors) {
         for (; count < job->descriptor_count && error >= 0; count++) {
             error = dxi_os->duplicate(job->descriptors[count], 3);
             copies[count] = error;
         }
-        request.descriptors = copies;
+        request->descriptors = copies;
     }
     if (error >= 0)
-        error = dxi_channel_post(worker->channel, &request, open, &job->request);
+        error =
+            dxi_channel_post(worker->channel, request, (unsigned)worker->jobs.count, &job->request);
     if (error == 0 && !pool->keeps_descriptors)
         job->gone = true;
     for (size_t i = 0; i < count && error < 0; i++) {
@@ -173,6 +166,25 @@ static int post(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
             dxi_os->close(copies[i]);
     }
     return error;
+}
+
+static int post(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
+{
+    unsigned open = (unsigned)worker->jobs.count;
+
+    if (job->descriptor_count == 0 && dxi_channel_post_quick(worker->channel, job->data.bytes,
+                                                             job->data.size, open, &job->request))
+        return 0;
+    dx_message request = {
+        .data = job->data.bytes,
+        .size = job->data.size,
+        .descriptors = job->descriptors,
+        .descriptor_count = job->descriptor_count,
+    };
+
+    return job->descriptor_count > 0
+               ? post_with_descriptors(pool, worker, job, &request)
+               : dxi_channel_post(worker->channel, &request, open, &job->request);
 }
 
 /* The job could not be given, and is in no list. False: it is to be kept for another. */

@@ -110,13 +110,16 @@ void dxi_job_drop(dx_pool *pool, struct dxi_job *job)
     if (job->answer.descriptor_count > 0 || job->descriptors || job->obituary ||
         job->data.capacity > KEPT_MAX || job->answer_data.capacity > KEPT_MAX)
         drop_rarities(job);
+    job->timeout_ms = 0;
+    job->context = NULL;
     job->tries = job->blamed = job->spared = 0;
     job->dropped = job->gone = false;
     job->given_ns = 0;
     job->pid = 0;
     job->worker = 0;
     job->later = NULL;
-    job->answer = (dx_message){0};
+    if (job->answer.data)
+        job->answer = (dx_message){0};
     job->next = pool->free;
     pool->free = job;
 }
@@ -145,6 +148,19 @@ void dxi_job_enter(dx_pool *pool, struct dxi_job *job)
     else
         pool->first_in_order = job;
     pool->last_in_order = job;
+}
+
+void dxi_job_end(dx_pool *pool, struct dxi_job *job)
+{
+    job->state = DXI_JOB_FINISHED;
+    job->error = 0;
+    job->ended_ns = pool->now_ns;
+    if (job->descriptors)
+        drop_descriptors(job);
+    pool->unfinished--;
+    pool->bytes -= job->data.size;
+    pool->counts.done++;
+    dxi_latency_add(&pool->latency, job->ended_ns - job->given_ns);
 }
 
 void dxi_job_finish(dx_pool *pool, struct dxi_job *job, int error)

@@ -113,6 +113,9 @@ void dxi_job_enter(dx_pool *pool, struct dxi_job *job);
 /* It has its result, and is in no list. */
 void dxi_job_finish(dx_pool *pool, struct dxi_job *job, int error);
 
+/* The same for one that was answered and is lent at once: it is not counted among those that wait. */
+void dxi_job_end(dx_pool *pool, struct dxi_job *job);
+
 /* The same, and why; exit may be NULL. */
 void dxi_job_fail(dx_pool *pool, struct dxi_job *job, int error, const dx_exit *exit,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));

@@ -192,10 +192,37 @@ int dxi_pool_watch(dx_pool *pool, uint64_t deadline_ns)
     return count;
 }
 
-/*
- * Take what is there of one worker. True if there is a result for the user. A worker that always has
- * something does not keep the others waiting.
- */
+/* A worker that always has something does not keep the others waiting. */
+static void count_streak(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (++worker->streak < TAKES_BLIND)
+        return;
+    worker->streak = 0;
+    dxi_worker_lull(pool, worker);
+    dxi_worker_wake(pool, worker);
+}
+
+struct dxi_job *dxi_pool_take_quick(dx_pool *pool, dx_message *ret_answer)
+{
+    struct dxi_worker *worker = pool->first_awake;
+
+    for (; worker; worker = worker->next_awake) {
+        struct dxi_job *job;
+
+        if (worker->noticed || worker->stage != DXI_STAGE_READY)
+            return NULL;
+        job = dxi_worker_take_quick(pool, worker, ret_answer);
+        if (job) {
+            count_streak(pool, worker);
+            return job;
+        }
+        worker->streak = 0;
+        dxi_worker_flush(worker);
+    }
+    return NULL;
+}
+
+/* Take what is there of one worker. True if there is a result for the user. */
 static bool take_from(dx_pool *pool, struct dxi_worker *worker, bool lend, unsigned *takes)
 {
     for (unsigned blind = 0; !dxi_worker_muted(pool, worker); blind++) {
@@ -206,11 +233,14 @@ static bool take_from(dx_pool *pool, struct dxi_worker *worker, bool lend, unsig
         ++*takes;
         if (taken != DXI_TAKE_RESULT)
             continue;
-        if (lend && dxi_pool_has_news(pool))
+        if (lend && dxi_pool_has_news(pool)) {
+            count_streak(pool, worker);
             return true;
+        }
         if (dxi_pool_can_give(pool))
             dxi_pool_give(pool);
     }
+    worker->streak = 0;
     dxi_worker_flush(worker);
     return false;
 }
@@ -224,6 +254,13 @@ static bool take_round(dx_pool *pool, bool lend, unsigned *takes)
             return true;
     }
     return false;
+}
+
+bool dxi_pool_take_at_once(dx_pool *pool)
+{
+    unsigned takes = 0;
+
+    return take_round(pool, true, &takes);
 }
 
 /* How answers may come that are worth a look before a sleep. */

@@ -26,28 +26,49 @@ static void end_loan(dx_pool *pool)
     pool->lent = NULL;
 }
 
-static void fill(dx_pool *pool, struct dxi_job *job, dx_result *ret)
+/* All but the answer, and why there is none. */
+static void fill_books(const struct dxi_job *job, dx_result *ret)
 {
-    const struct dxi_obituary *obituary = job->obituary;
-
-    pool->lent = job;
     ret->job = job->number;
     ret->context = job->context;
     ret->error = job->error;
     ret->tries = job->tries;
     ret->worker = job->worker;
     ret->pid = job->pid;
+    ret->wait_us = ret->run_us = 0;
+    if (job->given_ns > 0) {
+        ret->wait_us = (job->given_ns - job->submitted_ns) / 1000;
+        ret->run_us = (job->ended_ns - job->given_ns) / 1000;
+    }
+}
+
+static void fill(dx_pool *pool, struct dxi_job *job, dx_result *ret)
+{
+    const struct dxi_obituary *obituary = job->obituary;
+
+    fill_books(job, ret);
     ret->message = job->answer;
     if (!ret->message.data)
         ret->message.data = "";
     ret->message.id = 0;
     ret->exit = obituary && obituary->has_exit ? &obituary->exit : NULL;
     ret->text = obituary ? obituary->text : job->error < 0 ? dx_error_text(job->error) : "";
-    ret->wait_us = ret->run_us = 0;
-    if (job->given_ns > 0) {
-        ret->wait_us = (job->given_ns - job->submitted_ns) / 1000;
-        ret->run_us = (job->ended_ns - job->given_ns) / 1000;
-    }
+    pool->lent = job;
+}
+
+/* The way of most results: lent at once, and never in a list. */
+static bool next_quick(dx_pool *pool, dx_result *ret)
+{
+    struct dxi_job *job = dxi_pool_take_quick(pool, &ret->message);
+
+    if (!job)
+        return false;
+    fill_books(job, ret);
+    ret->message.id = 0;
+    ret->exit = NULL;
+    ret->text = "";
+    pool->lent = job;
+    return true;
 }
 
 /* With results always at hand nobody would see the rest. */
@@ -60,40 +81,56 @@ static int look_around(dx_pool *pool)
     return dxi_pool_watch(pool, 0);
 }
 
+/* Wait for a result. 1; 0 if none will come; or an error. */
+static int wait_for_result(dx_pool *pool, struct dxi_job **ret, int timeout_ms)
+{
+    uint64_t deadline = dxi_deadline(timeout_ms);
+    bool last = timeout_ms == DX_NOW;
+
+    while (pool->unfinished > 0) {
+        int error = dxi_pool_turn(pool, deadline, true);
+
+        *ret = dxi_job_next_result(pool);
+        if (*ret || error < 0)
+            return *ret ? 1 : error;
+        if (last) {
+            /* What the last turn found by its wait is still to be taken. */
+            error = dxi_pool_turn(pool, 0, true);
+            *ret = dxi_job_next_result(pool);
+            if (*ret || error < 0)
+                return *ret ? 1 : error;
+            return dxi_fail(&pool->last, -ETIMEDOUT, "no job has ended until the deadline");
+        }
+        last = deadline != UINT64_MAX && dxi_os->now_ns() >= deadline;
+    }
+    return pool->state == DXI_POOL_FAILED ? -ECONNABORTED : 0;
+}
+
 int dx_pool_next(dx_pool *pool, dx_result *ret, int timeout_ms)
 {
-    uint64_t deadline = UINT64_MAX;
-    bool started = timeout_ms < 0;
-    int error = dxi_pool_check(pool);
+    struct dxi_job *job = NULL;
+    int status = dxi_pool_check(pool);
 
-    if (error < 0)
-        return error;
+    if (status < 0)
+        return status;
     if (!ret)
         return dxi_fail(&pool->last, -EINVAL, "dx_pool_next() needs a result to fill");
     end_loan(pool);
-    if (++pool->results_blind >= RESULTS_BLIND && (error = look_around(pool)) < 0)
-        return error;
+    if (++pool->results_blind >= RESULTS_BLIND && (status = look_around(pool)) < 0)
+        return status;
     if (dxi_pool_can_give(pool))
         dxi_pool_give(pool);
-    for (;;) {
-        struct dxi_job *job = dxi_job_next_result(pool);
-
-        if (job) {
-            fill(pool, job, ret);
-            return 1;
-        }
-        if (pool->unfinished == 0)
-            return pool->state == DXI_POOL_FAILED ? -ECONNABORTED : 0;
-        if (!started) {
-            deadline = dxi_deadline(timeout_ms);
-        } else if (deadline != UINT64_MAX && dxi_os->now_ns() >= deadline) {
-            return dxi_fail(&pool->last, -ETIMEDOUT, "no job has ended until the deadline");
-        }
-        started = true;
-        error = dxi_pool_turn(pool, deadline, true);
-        if (error < 0)
-            return error;
+    if (!pool->options.ordered && !pool->finished.first && next_quick(pool, ret))
+        return 1;
+    if (dxi_pool_has_news(pool) || dxi_pool_take_at_once(pool))
+        job = dxi_job_next_result(pool);
+    if (!job) {
+        status = wait_for_result(pool, &job, timeout_ms);
+        if (status != 1)
+            return status;
     }
+    fill(pool, job, ret);
+    return 1;
 }
 
 int dx_pool_fd(const dx_pool *pool)

@@ -193,6 +193,7 @@ dx_pool *dx_pool_close(dx_pool *pool)
         return NULL;
     pool->state = DXI_POOL_CLOSING;
     stop_workers(pool);
+    drop_in_order(pool);
     /* Those that were not buried are beyond help: the kernel cannot kill them. */
     for (unsigned i = 0; i < pool->options.workers; i++) {
         drop_list(pool, &pool->workers[i].jobs);
@@ -201,7 +202,6 @@ dx_pool *dx_pool_close(dx_pool *pool)
     }
     if (pool->lent)
         dxi_job_drop(pool, pool->lent);
-    drop_in_order(pool);
     drop_list(pool, &pool->queue);
     drop_list(pool, &pool->suspects);
     drop_list(pool, &pool->finished);

@@ -74,6 +74,7 @@ struct dxi_worker {
     pid_t pid;
     struct dxi_jobs jobs;   /* that it has, the oldest first */
     unsigned unsent;        /* of these, collected and not sent */
+    unsigned streak;        /* results of it in a row that were lent */
     unsigned most;          /* that it takes at a time, as far as we know */
     uint64_t answered;      /* by the one that is there now */
     uint64_t head_since_ns; /* its oldest job is that since; 0: since the last look at the clock */
@@ -199,6 +200,12 @@ static inline void dxi_pool_due(dx_pool *pool, uint64_t at_ns)
  */
 int dxi_pool_turn(dx_pool *pool, uint64_t deadline_ns, bool lend);
 
+/* The first part of a turn: take what is there of workers that are awake. True if there is a result. */
+bool dxi_pool_take_at_once(dx_pool *pool);
+
+/* The same for an answer like most, and where it lies: its job, which is in no list; or NULL. */
+struct dxi_job *dxi_pool_take_quick(dx_pool *pool, dx_message *ret_answer);
+
 /* Send what is collected, and say how long nothing will happen by itself: 0, or the timer. */
 uint64_t dxi_pool_settle(dx_pool *pool);
 
@@ -249,6 +256,10 @@ enum dxi_take {
 
 /* Take one message of a worker. With `lend` the answer stays in its channel. */
 enum dxi_take dxi_worker_take(dx_pool *pool, struct dxi_worker *worker, bool lend);
+
+/* The same the quick way: the job, whose answer it is and which has ended; or NULL, and nothing was done. */
+struct dxi_job *dxi_worker_take_quick(dx_pool *pool, struct dxi_worker *worker,
+                                      dx_message *ret_answer);
 
 /* Whether nothing may be taken from it, because results that wait have no more room. */
 bool dxi_worker_muted(const dx_pool *pool, const struct dxi_worker *worker);

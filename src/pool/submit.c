@@ -100,14 +100,8 @@ static int check_job(dx_pool *pool, const dx_job *job)
 }
 
 /* There is room for it, and it is the pool's now. */
-static void accept_job(dx_pool *pool, struct dxi_job *made, const dx_job *job)
+static void accept_job(dx_pool *pool, struct dxi_job *made)
 {
-    made->timeout_ms = job->timeout_ms;
-    made->context = job->context;
-    for (size_t i = 0; i < job->descriptor_count; i++) {
-        (void)dxi_os->set_cloexec(made->descriptors[i], true);
-        job->descriptors[i] = -1;
-    }
     /* Who has been doing something else meanwhile has not looked at the clock. */
     if (pool->unfinished == 0)
         dxi_pool_tick(pool);
@@ -122,13 +116,12 @@ static void accept_job(dx_pool *pool, struct dxi_job *made, const dx_job *job)
         dxi_pool_give(pool);
 }
 
-int dx_pool_submit_job(dx_pool *pool, const dx_job *job, uint64_t *ret_job, int timeout_ms)
+/* The long way, with all that can be said about a job. */
+static int submit(dx_pool *pool, const dx_job *job, uint64_t *ret_job, int timeout_ms)
 {
     struct dxi_job *made;
-    int error = dxi_pool_check(pool);
+    int error = check_state(pool);
 
-    if (error == 0)
-        error = check_state(pool);
     if (error == 0)
         error = check_job(pool, job);
     if (error < 0)
@@ -147,17 +140,46 @@ int dx_pool_submit_job(dx_pool *pool, const dx_job *job, uint64_t *ret_job, int 
         dxi_job_drop(pool, made);
         return error;
     }
-    accept_job(pool, made, job);
+    made->timeout_ms = job->timeout_ms;
+    made->context = job->context;
+    for (size_t i = 0; i < job->descriptor_count; i++) {
+        (void)dxi_os->set_cloexec(made->descriptors[i], true);
+        job->descriptors[i] = -1;
+    }
+    accept_job(pool, made);
     if (ret_job)
         *ret_job = pool->last_number;
     return 0;
 }
 
+int dx_pool_submit_job(dx_pool *pool, const dx_job *job, uint64_t *ret_job, int timeout_ms)
+{
+    int error = dxi_pool_check(pool);
+
+    return error < 0 ? error : submit(pool, job, ret_job, timeout_ms);
+}
+
 int dx_pool_submit(dx_pool *pool, const void *data, size_t size, uint64_t *ret_job, int timeout_ms)
 {
+    int error = dxi_pool_check(pool);
+
+    if (error < 0)
+        return error;
+    /* As most are. */
+    if (pool->state == DXI_POOL_OPEN && size <= pool->plain_limit && (data || size == 0) &&
+        !is_full(pool, size)) {
+        struct dxi_job *made = dxi_job_make(pool, data, size);
+
+        if (made) {
+            accept_job(pool, made);
+            if (ret_job)
+                *ret_job = pool->last_number;
+            return 0;
+        }
+    }
     dx_job job = {.data = data, .size = size};
 
-    return dx_pool_submit_job(pool, &job, ret_job, timeout_ms);
+    return submit(pool, &job, ret_job, timeout_ms);
 }
 
 static struct dxi_job *find(const struct dxi_jobs *jobs, uint64_t number)
