@@ -115,8 +115,11 @@ enum dxi_peer dxi_channel_peer(const dx_channel *channel);
  */
 bool dxi_channel_left_unread(const dx_channel *channel);
 
-/* Send what dx_cork() has collected, without waiting, and go on collecting. */
-void dxi_channel_send_collected(dx_channel *channel);
+/*
+ * Send what dx_cork() has collected, without waiting, and go on collecting. False if something that was
+ * collected will never leave.
+ */
+bool dxi_channel_send_collected(dx_channel *channel);
 
 /* Whether this end could send these bytes as a message: 0, -EMSGSIZE or -EINVAL, in failure's words. */
 int dxi_channel_check_job(const dx_channel_options *options, const void *data, size_t size,

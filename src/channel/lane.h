@@ -143,10 +143,6 @@ void dxi_lane_publish(dx_channel *channel);
 bool dxi_lane_send_plain(dx_channel *channel, const void *data, size_t size, uint8_t kind,
                          uint64_t id);
 
-/* The same, and the peer is not shown it before a flush, or when enough has come together. */
-bool dxi_lane_collect_plain(dx_channel *channel, const void *data, size_t size, uint8_t kind,
-                            uint64_t id);
-
 /*
  * For dxi_wait_to_send(), which may take in what comes, or may not; for the first time or not. 1: there is
  * room; 2: take in again; 0: sleep, and the socket will tell; -EPROTO. dxi_lane_feed() afterwards.

@@ -209,38 +209,6 @@ bool dxi_lane_send_plain(dx_channel *channel, const void *data, size_t size, uin
     return true;
 }
 
-bool dxi_lane_collect_plain(dx_channel *channel, const void *data, size_t size, uint8_t kind,
-                            uint64_t id)
-{
-    struct dxi_lane *lane = &channel->lane;
-    struct dxi_ring_out *out = &lane->out;
-    size_t total = DXI_HEADER_SIZE + size;
-
-    if (!lane->quick || size > lane->quick_limit || dxi_outbox_size(&channel->out) > 0)
-        return false;
-    /* At the beginning of a portion, and else only if it seems full. */
-    if ((out->tail == out->published || dxi_ring_room(out) < total) &&
-        dxi_ring_look_for_room(out) < 0)
-        return false;
-    if (out->tail == out->published)
-        dxi_ring_rewind(out);
-    if (dxi_ring_room(out) < total)
-        return false;
-    uint8_t *place = dxi_ring_place(out);
-
-    dxi_native_plain_header(place, size, kind, id);
-    dxi_copy(place + DXI_HEADER_SIZE, data, size);
-    out->tail += total;
-    if (out->tail - out->published >= DXI_COALESCE_RING) {
-        dxi_lane_publish(channel);
-        if (++lane->publications >= PUBLICATIONS_BLIND)
-            look_for_death(channel);
-    } else if (!atomic_load_explicit(&channel->out_pending, memory_order_relaxed)) {
-        atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
-    }
-    return true;
-}
-
 /* Wait for room a little while without sleeping. */
 static bool spin_for_room(dx_channel *channel)
 {

@@ -25,8 +25,7 @@ bool dxi_channel_post_quick(dx_channel *channel, const void *data, size_t size, 
         channel->inbound == DXI_INBOUND_OVER ||
         atomic_load_explicit(&channel->broken, memory_order_relaxed) ||
         atomic_load_explicit(&channel->peer_gone, memory_order_relaxed) ||
-        (!dxi_lane_collect_plain(channel, data, size, DXI_KIND_REQUEST, id) &&
-         !dxi_quick_send(channel, data, size, DXI_KIND_REQUEST, id)))
+        !dxi_quick_send(channel, data, size, DXI_KIND_REQUEST, id))
         return false;
     calls->last_id = id;
     *ret_id = id;
@@ -92,19 +91,24 @@ enum dxi_peer dxi_channel_peer(const dx_channel *channel)
 
 bool dxi_channel_left_unread(const dx_channel *channel)
 {
-    if (channel->out.lost)
-        return true;
-    if (atomic_load_explicit(&channel->lane.out_is_fast, memory_order_relaxed))
-        return dxi_ring_left_unread(&channel->lane.out);
+    const struct dxi_lane *lane = &channel->lane;
+
+    /* It may be the offer of a lane that was not read. */
+    if (atomic_load_explicit(&lane->considered, memory_order_relaxed) &&
+        !atomic_load_explicit(&lane->settled, memory_order_relaxed))
+        return false;
+    if (atomic_load_explicit(&lane->out_is_fast, memory_order_relaxed))
+        return dxi_ring_left_unread(&lane->out);
     if (channel->was_reset || atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
         return true;
     return channel->write_medium == DXI_MEDIUM_PIPE && channel->write_fd >= 0 &&
            dxi_os->queued(channel->write_fd) > 0;
 }
 
-void dxi_channel_send_collected(dx_channel *channel)
+bool dxi_channel_send_collected(dx_channel *channel)
 {
     dxi_channel_flush_now(channel);
+    return !channel->out.lost;
 }
 
 int dxi_channel_check_job(const dx_channel_options *options, const void *data, size_t size,

@@ -78,8 +78,8 @@ void dxi_worker_fill(dx_pool *pool, struct dxi_worker *worker)
 
 void dxi_worker_flush(struct dxi_worker *worker)
 {
-    if (worker->unsent > 0)
-        dxi_channel_send_collected(worker->channel);
+    if (worker->unsent > 0 && !dxi_channel_send_collected(worker->channel))
+        worker->missed = true;
     worker->unsent = 0;
 }
 

@@ -75,7 +75,8 @@ void dxi_worker_judge(dx_pool *pool, struct dxi_worker *worker, const dx_exit *e
                     worker->reason == DXI_REASON_RECYCLE || worker->reason == DXI_REASON_CLOSE;
 
     if (worker->jobs.count == 1 && worker->reason == DXI_REASON_NONE && worker->answered > 0 &&
-        worker->jobs.first->spared < SPARED_MAX && dxi_channel_left_unread(worker->channel)) {
+        worker->jobs.first->spared < SPARED_MAX &&
+        (worker->missed || worker->unsent > 0 || dxi_channel_left_unread(worker->channel))) {
         worker->jobs.first->spared++;
         innocent = true;
     }

@@ -66,6 +66,7 @@ struct dxi_worker {
     bool noticed; /* its channel has an event that was not looked at */
     bool clogged; /* it takes no more just now */
     bool alone;   /* it has a suspect, or is kept for one */
+    bool missed;  /* what was sent last never left: it was gone */
     bool full;    /* it leaves when it has done what it has */
     enum dxi_stage stage;
     enum dxi_reason reason;
@@ -144,6 +145,7 @@ struct dx_pool {
     uint64_t start_ns; /* no place may be filled before */
     unsigned live;     /* workers that run, in whatever stage */
     unsigned ready;
+    unsigned leaving;   /* of those that run, those that are to end */
     unsigned fruitless; /* ends in a row while no job was answered */
     uint64_t fruitless_ns;
     uint64_t apart_ns, apart_pause_ns;

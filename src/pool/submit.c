@@ -221,11 +221,12 @@ static int replace(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job
 int dx_pool_cancel(dx_pool *pool, uint64_t number)
 {
     int error = dxi_pool_check(pool);
-    struct dxi_jobs *lists[] = {&pool->queue, &pool->suspects};
     struct dxi_job *job = NULL;
 
     if (error < 0)
         return error;
+    struct dxi_jobs *lists[] = {&pool->queue, &pool->suspects};
+
     for (int i = 0; i < 2 && !job; i++) {
         job = find(lists[i], number);
         if (job)

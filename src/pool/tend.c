@@ -35,9 +35,15 @@ static size_t wanted(const dx_pool *pool)
     return count < pool->options.workers ? count : pool->options.workers;
 }
 
+/* How many there are that stay. */
+static unsigned staying(const dx_pool *pool)
+{
+    return pool->live - pool->leaving;
+}
+
 void dxi_pool_consider_growth(dx_pool *pool)
 {
-    if (pool->live < wanted(pool))
+    if (staying(pool) < wanted(pool))
         dxi_pool_due(pool, pool->start_ns);
 }
 
@@ -142,7 +148,7 @@ void dxi_worker_stamp(dx_pool *pool, struct dxi_worker *worker)
         worker->idle_since_ns = pool->now_ns;
         if (pool->state == DXI_POOL_DRAINING)
             dxi_pool_due(pool, pool->now_ns);
-        else if (pool->live > pool->options.workers_min)
+        else if (staying(pool) > pool->options.workers_min)
             dxi_pool_due(pool, pool->now_ns + milliseconds(pool->options.idle_ms));
         return;
     }
@@ -187,12 +193,12 @@ static bool is_too_large(dx_pool *pool, struct dxi_worker *worker)
 static void tend_idle(dx_pool *pool, struct dxi_worker *worker)
 {
     dxi_worker_stamp(pool, worker);
-    if (pool->state == DXI_POOL_DRAINING && pool->unfinished < pool->live && !pool->queue.first &&
-        !pool->suspects.first) {
+    if (pool->state == DXI_POOL_DRAINING && pool->unfinished < staying(pool) &&
+        !pool->queue.first && !pool->suspects.first) {
         dxi_worker_leave(pool, worker, DXI_REASON_LEAVE);
         return;
     }
-    if (pool->live <= pool->options.workers_min || pool->live <= wanted(pool))
+    if (staying(pool) <= pool->options.workers_min || staying(pool) <= wanted(pool))
         return;
     uint64_t end = worker->idle_since_ns + milliseconds(pool->options.idle_ms);
 
@@ -260,7 +266,7 @@ static void fill_places(dx_pool *pool)
 
         if (worker->stage != DXI_STAGE_EMPTY)
             continue;
-        if (!started && worker->start_ns <= pool->now_ns && pool->live < wanted(pool)) {
+        if (!started && worker->start_ns <= pool->now_ns && staying(pool) < wanted(pool)) {
             started = true;
             start(pool, worker);
         }

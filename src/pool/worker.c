@@ -26,6 +26,7 @@ static void empty(struct dxi_worker *worker)
     worker->unsent = 0;
     worker->answered = 0;
     worker->clogged = worker->alone = worker->noticed = worker->full = false;
+    worker->missed = false;
     worker->pause_ns = 0;
     worker->said_size = 0;
     worker->held_size = 0;
@@ -139,6 +140,8 @@ static void retire(dx_pool *pool, struct dxi_worker *worker, enum dxi_stage stag
 {
     if (worker->stage == DXI_STAGE_READY)
         pool->ready--;
+    if (worker->stage <= DXI_STAGE_READY)
+        pool->leaving++;
     if (worker->reason == DXI_REASON_NONE)
         worker->reason = reason;
     worker->stage = stage;
@@ -258,6 +261,7 @@ void dxi_worker_bury(dx_pool *pool, struct dxi_worker *worker)
         pool->reserved = NULL;
     let_go(pool, worker);
     pool->live--;
+    pool->leaving--;
     worker->start_ns = 0;
     if (fruitless)
         dxi_pool_note_fruitless(pool, worker, story.text);
