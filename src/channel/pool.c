@@ -93,9 +93,11 @@ bool dxi_channel_left_unread(const dx_channel *channel)
 {
     const struct dxi_lane *lane = &channel->lane;
 
-    /* It may be the offer of a lane that was not read. */
+    /* It may be the offer of a lane that was not read, or the last word before it. */
     if (atomic_load_explicit(&lane->considered, memory_order_relaxed) &&
-        !atomic_load_explicit(&lane->settled, memory_order_relaxed))
+        (!atomic_load_explicit(&lane->settled, memory_order_relaxed) ||
+         atomic_load_explicit(&lane->in_is_fast, memory_order_relaxed) !=
+             atomic_load_explicit(&lane->out_is_fast, memory_order_relaxed)))
         return false;
     if (atomic_load_explicit(&lane->out_is_fast, memory_order_relaxed))
         return dxi_ring_left_unread(&lane->out);

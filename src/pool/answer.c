@@ -46,6 +46,7 @@ static void leave_worker(dx_pool *pool, struct dxi_worker *worker, struct dxi_jo
     pool->fruitless = 0;
     pool->proven = true;
     pool->busy_jobs++;
+    pool->prompt++;
     dxi_worker_release(pool, worker);
 }
 

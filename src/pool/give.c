@@ -60,12 +60,37 @@ void dxi_worker_sort(dx_pool *pool, struct dxi_worker *worker)
         put_in(pool, worker, worker->jobs.count);
 }
 
+/* Whether it would have to be woken. */
+static bool sleeps(const struct dxi_worker *worker)
+{
+    return !dxi_channel_hears_ring(worker->channel) ||
+           dxi_channel_peer(worker->channel) == DXI_PEER_ASLEEP;
+}
+
+/* The first open worker that has so few jobs, or NULL. */
+static struct dxi_worker *first_with(const dx_pool *pool, unsigned load)
+{
+    struct dxi_worker *worker = pool->loads[load];
+
+    if (load > 0 || !dxi_pool_is_sparing(pool))
+        return worker;
+    while (worker && sleeps(worker))
+        worker = worker->next;
+    return worker;
+}
+
 /* The open worker with the fewest jobs, if it may have one more. */
 static struct dxi_worker *choose(dx_pool *pool)
 {
     while (pool->lowest < pool->depth && !pool->loads[pool->lowest])
         pool->lowest++;
-    return pool->lowest < pool->depth ? pool->loads[pool->lowest] : NULL;
+    for (unsigned load = pool->lowest; load < pool->depth; load++) {
+        struct dxi_worker *worker = first_with(pool, load);
+
+        if (worker)
+            return worker;
+    }
+    return NULL;
 }
 
 void dxi_worker_fill(dx_pool *pool, struct dxi_worker *worker)

@@ -25,6 +25,8 @@ enum {
     /* See set_apart(). */
     APART_NS = 5 * 1000 * 1000,
     APART_PAUSE_NS = 500 * 1000 * 1000,
+    /* An answer that comes within this is prompt. */
+    PROMPT_NS = 5 * 1000,
     /* Answers that are taken in a row from one worker. */
     TAKES_BLIND = 64,
 };
@@ -372,11 +374,27 @@ static bool spin(dx_pool *pool, uint64_t deadline_ns)
     return false;
 }
 
+/* What was withheld from those that sleep is given to them if the others do not get on with it. */
+static bool spare(dx_pool *pool)
+{
+    struct prospect prospect;
+
+    if (!dxi_pool_is_sparing(pool))
+        return false;
+    prospect = look_ahead(pool);
+    prospect.socket = false;
+    if (prospect.ring && look_until(pool, &prospect, pool->now_ns + PROMPT_NS))
+        return true;
+    pool->prompt = 0;
+    dxi_pool_give(pool);
+    return false;
+}
+
 static int rest(dx_pool *pool, uint64_t deadline_ns)
 {
     uint64_t until = deadline_ns;
 
-    if (until != 0 && spin(pool, until))
+    if (spare(pool) || (until != 0 && spin(pool, until)))
         return 0;
     uint64_t calm = dxi_pool_settle(pool);
 

@@ -149,6 +149,7 @@ struct dx_pool {
     unsigned fruitless; /* ends in a row while no job was answered */
     uint64_t fruitless_ns;
     uint64_t apart_ns, apart_pause_ns;
+    unsigned prompt;        /* answers in a row that nobody had to wait for long: see look.c */
     unsigned results_blind; /* taken since the last look at everything */
     unsigned penalty, skip; /* looks for an answer before a sleep: see look.c */
 
@@ -222,6 +223,17 @@ void dxi_worker_wake(dx_pool *pool, struct dxi_worker *worker);
 void dxi_worker_lull(dx_pool *pool, struct dxi_worker *worker);
 
 /* give.c */
+
+/*
+ * While answers come so promptly that we are never without one, workers that sleep are left asleep: to
+ * wake them costs more than their jobs, and they would take the processor of those that are at work.
+ */
+enum { DXI_PROMPT = 64 };
+
+static inline bool dxi_pool_is_sparing(const dx_pool *pool)
+{
+    return pool->prompt >= DXI_PROMPT && pool->busy > 0;
+}
 
 /* Give out jobs to workers that can take some. */
 void dxi_pool_give(dx_pool *pool);
