@@ -19,10 +19,10 @@ bool dxi_worker_muted(const dx_pool *pool, const struct dxi_worker *worker)
 
     if (pool->waiting == 0 || pool->bytes <= pool->options.queue_bytes)
         return false;
-    if (!first || first->state == DXI_JOB_FINISHED)
+    if (!first || first->at.state == DXI_JOB_FINISHED)
         return true;
     /* Only the first in order makes room. If it is still to be given, whoever gets free may get it. */
-    return first->state == DXI_JOB_GIVEN && first->worker != worker->place;
+    return first->at.state == DXI_JOB_GIVEN && first->at.worker != worker->place;
 }
 
 /* The job of a request: the oldest, if the worker answers in order. */
@@ -47,6 +47,8 @@ static void leave_worker(dx_pool *pool, struct dxi_worker *worker, struct dxi_jo
     pool->proven = true;
     pool->busy_jobs++;
     pool->prompt++;
+    if (!worker->open && pool->queue.first && dxi_worker_refill(pool, worker))
+        return;
     dxi_worker_release(pool, worker);
 }
 
@@ -54,7 +56,7 @@ static void take_answer(dx_pool *pool, struct dxi_worker *worker, struct dxi_job
                         dx_message *answer, bool lend)
 {
     leave_worker(pool, worker, job);
-    if (job->dropped) {
+    if (job->at.dropped) {
         dxi_job_drop(pool, job);
         return;
     }
@@ -85,7 +87,7 @@ struct dxi_job *dxi_worker_take_quick(dx_pool *pool, struct dxi_worker *worker,
         job = find_job(worker, ret_answer->id);
     if (!job)
         return NULL;
-    if (job->dropped) {
+    if (job->at.dropped) {
         take_answer(pool, worker, job, ret_answer, false);
         return NULL;
     }

@@ -117,7 +117,24 @@ static void note_busy(dx_pool *pool, int change)
     pool->busy = (unsigned)((int)pool->busy + change);
 }
 
-/* The books of a worker that has one more. */
+/* A job is with a worker now. */
+static void entrust(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
+{
+    dxi_jobs_append(&worker->jobs, job);
+    if (job->at.tries > 0)
+        pool->counts.repeated++;
+    job->at.tries++;
+    job->at.state = DXI_JOB_GIVEN;
+    job->at.worker = worker->place;
+    job->at.pid = worker->pid;
+    job->at.given_ns = pool->now_ns;
+    worker->unsent++;
+    /* Half of what it has it can always see. */
+    if (worker->unsent * 2 > worker->jobs.count)
+        dxi_worker_flush(worker);
+}
+
+/* The same, and the books of a worker that has one more. */
 static void enter(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
 {
     size_t load = worker->jobs.count;
@@ -128,22 +145,12 @@ static void enter(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
         worker->head_since_ns = 0;
         note_busy(pool, 1);
     }
-    dxi_jobs_append(&worker->jobs, job);
     if (pool->options.recycle_jobs > 0 && worker->answered + load + 1 >= pool->options.recycle_jobs)
         worker->full = true;
+    entrust(pool, worker, job);
     worker->open = is_open(pool, worker);
     if (worker->open)
         put_in(pool, worker, load + 1);
-    if (job->tries > 0)
-        pool->counts.repeated++;
-    job->tries++;
-    job->state = DXI_JOB_GIVEN;
-    job->worker = worker->place;
-    job->given_ns = pool->now_ns;
-    worker->unsent++;
-    /* Half of what it has it can always see. */
-    if (worker->unsent * 2 > load + 1)
-        dxi_worker_flush(worker);
     if (!worker->awake)
         dxi_worker_wake(pool, worker);
 }
@@ -185,7 +192,7 @@ static int post_with_descriptors(dx_pool *pool, struct dxi_worker *worker, struc
         error =
             dxi_channel_post(worker->channel, request, (unsigned)worker->jobs.count, &job->request);
     if (error == 0 && !pool->keeps_descriptors)
-        job->gone = true;
+        job->at.gone = true;
     for (size_t i = 0; i < count && error < 0; i++) {
         if (copies[i] >= 0)
             dxi_os->close(copies[i]);
@@ -210,6 +217,23 @@ static int post(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
     return job->descriptor_count > 0
                ? post_with_descriptors(pool, worker, job, &request)
                : dxi_channel_post(worker->channel, &request, open, &job->request);
+}
+
+bool dxi_worker_refill(dx_pool *pool, struct dxi_worker *worker)
+{
+    struct dxi_job *job = pool->queue.first;
+    size_t load = worker->jobs.count;
+
+    /* Only where nothing else has to be thought of, and nobody has fewer. */
+    if (load == 0 || load + 1 != pool->depth || pool->lowest < load || pool->suspects.first ||
+        worker->stage != DXI_STAGE_READY || worker->alone || worker->full || worker->clogged ||
+        pool->options.recycle_jobs > 0 || !pool->has_ids || job->descriptor_count > 0 ||
+        !dxi_channel_post_quick(worker->channel, job->data.bytes, job->data.size, (unsigned)load,
+                                &job->request))
+        return false;
+    dxi_jobs_remove(&pool->queue, job);
+    entrust(pool, worker, job);
+    return true;
 }
 
 /* The job could not be given, and is in no list. False: it is to be kept for another. */
@@ -242,7 +266,7 @@ static bool refuse(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job
     case -EINVAL:
     case -EBADF:
     case -EPERM:
-        job->worker = worker->place;
+        job->at.worker = worker->place;
         dxi_job_fail(pool, job, error, NULL, "it cannot be sent: %s",
                      dx_channel_explain(worker->channel));
         return true;
@@ -286,7 +310,6 @@ static enum giving give(dx_pool *pool, struct dxi_worker *worker, struct dxi_job
 
     if (!pool->has_ids && !is_quiet(pool, worker))
         return REFUSED;
-    job->pid = worker->pid;
     error = post(pool, worker, job);
     if (error == 0) {
         enter(pool, worker, job);

@@ -110,14 +110,7 @@ void dxi_job_drop(dx_pool *pool, struct dxi_job *job)
     if (job->answer.descriptor_count > 0 || job->descriptors || job->obituary ||
         job->data.capacity > KEPT_MAX || job->answer_data.capacity > KEPT_MAX)
         drop_rarities(job);
-    job->timeout_ms = 0;
-    job->context = NULL;
-    job->tries = job->blamed = job->spared = 0;
-    job->dropped = job->gone = false;
-    job->given_ns = 0;
-    job->pid = 0;
-    job->worker = 0;
-    job->later = NULL;
+    job->at = (struct dxi_standing){0};
     if (job->answer.data)
         job->answer = (dx_message){0};
     job->next = pool->free;
@@ -144,7 +137,7 @@ void dxi_job_enter(dx_pool *pool, struct dxi_job *job)
     if (!pool->options.ordered)
         return;
     if (pool->last_in_order)
-        pool->last_in_order->later = job;
+        pool->last_in_order->at.later = job;
     else
         pool->first_in_order = job;
     pool->last_in_order = job;
@@ -152,7 +145,7 @@ void dxi_job_enter(dx_pool *pool, struct dxi_job *job)
 
 void dxi_job_end(dx_pool *pool, struct dxi_job *job)
 {
-    job->state = DXI_JOB_FINISHED;
+    job->at.state = DXI_JOB_FINISHED;
     job->error = 0;
     job->ended_ns = pool->now_ns;
     if (job->descriptors)
@@ -160,12 +153,12 @@ void dxi_job_end(dx_pool *pool, struct dxi_job *job)
     pool->unfinished--;
     pool->bytes -= job->data.size;
     pool->counts.done++;
-    dxi_latency_add(&pool->latency, job->ended_ns - job->given_ns);
+    dxi_latency_add(&pool->latency, job->ended_ns - job->at.given_ns);
 }
 
 void dxi_job_finish(dx_pool *pool, struct dxi_job *job, int error)
 {
-    job->state = DXI_JOB_FINISHED;
+    job->at.state = DXI_JOB_FINISHED;
     job->error = error;
     job->ended_ns = pool->now_ns;
     if (job->descriptors)
@@ -174,7 +167,7 @@ void dxi_job_finish(dx_pool *pool, struct dxi_job *job, int error)
     pool->waiting++;
     if (error == 0) {
         pool->counts.done++;
-        dxi_latency_add(&pool->latency, job->ended_ns - job->given_ns);
+        dxi_latency_add(&pool->latency, job->ended_ns - job->at.given_ns);
     } else if (error == -ECANCELED) {
         pool->counts.cancelled++;
     } else {
@@ -240,10 +233,10 @@ struct dxi_job *dxi_job_next_result(dx_pool *pool)
 {
     struct dxi_job *job = pool->options.ordered ? pool->first_in_order : pool->finished.first;
 
-    if (!job || job->state != DXI_JOB_FINISHED)
+    if (!job || job->at.state != DXI_JOB_FINISHED)
         return NULL;
     if (pool->options.ordered) {
-        pool->first_in_order = job->later;
+        pool->first_in_order = job->at.later;
         if (!pool->first_in_order)
             pool->last_in_order = NULL;
     } else {

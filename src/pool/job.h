@@ -31,25 +31,30 @@ struct dxi_obituary {
     char text[DX_TEXT_SIZE];
 };
 
-struct dxi_job {
-    struct dxi_job *next, *previous; /* in the list that it stands in */
-    uint64_t request;                /* the id of its request, while it is with a worker */
+/* Where a job stands; all-zero for each that is made. */
+struct dxi_standing {
     enum dxi_job_state state;
     bool dropped; /* nobody wants the answer: it only keeps the worker's books */
     bool gone;    /* its descriptors went with a worker: it cannot be given to another */
     int timeout_ms;
     unsigned tries, blamed, spared;
-    uint64_t number;
-    void *context;
-    uint64_t submitted_ns, given_ns, ended_ns;
-    struct dxi_bytes data;
-    struct dxi_job *later; /* submitted next, if results are ordered */
-    int *descriptors;
-    size_t descriptor_count;
-
     unsigned worker;
     pid_t pid;
+    void *context;
+    struct dxi_job *later; /* submitted next, if results are ordered */
+    uint64_t given_ns;
+};
+
+struct dxi_job {
+    struct dxi_job *next, *previous; /* in the list that it stands in */
+    uint64_t request;                /* the id of its request, while it is with a worker */
+    uint64_t number;
+    uint64_t submitted_ns, ended_ns;
+    struct dxi_bytes data;
     int error;
+    struct dxi_standing at;
+    int *descriptors;
+    size_t descriptor_count;
     dx_message answer;            /* what it points to lies below, or in a channel */
     struct dxi_bytes answer_data; /* a copy */
     struct dxi_obituary *obituary;

@@ -17,12 +17,12 @@ enum { SPARED_MAX = 64 };
 
 static void put_back(dx_pool *pool, struct dxi_job *job, bool suspect)
 {
-    if (job->gone) {
+    if (job->at.gone) {
         dxi_job_fail(pool, job, -EPIPE, NULL,
                      "its worker ended, and its descriptors were gone with it");
         return;
     }
-    job->state = suspect ? DXI_JOB_SUSPECT : DXI_JOB_QUEUED;
+    job->at.state = suspect ? DXI_JOB_SUSPECT : DXI_JOB_QUEUED;
     if (suspect)
         dxi_jobs_append(&pool->suspects, job);
     else
@@ -52,8 +52,8 @@ static void fail(dx_pool *pool, const struct dxi_worker *worker, struct dxi_job 
 static void blame(dx_pool *pool, const struct dxi_worker *worker, struct dxi_job *job,
                   const dx_exit *exit)
 {
-    job->blamed++;
-    if (job->blamed > pool->options.retries || job->gone)
+    job->at.blamed++;
+    if (job->at.blamed > pool->options.retries || job->at.gone)
         fail(pool, worker, job, exit);
     else
         put_back(pool, job, true);
@@ -75,9 +75,9 @@ void dxi_worker_judge(dx_pool *pool, struct dxi_worker *worker, const dx_exit *e
                     worker->reason == DXI_REASON_RECYCLE || worker->reason == DXI_REASON_CLOSE;
 
     if (worker->jobs.count == 1 && worker->reason == DXI_REASON_NONE && worker->answered > 0 &&
-        worker->jobs.first->spared < SPARED_MAX &&
+        worker->jobs.first->at.spared < SPARED_MAX &&
         (worker->missed || worker->unsent > 0 || dxi_channel_left_unread(worker->channel))) {
-        worker->jobs.first->spared++;
+        worker->jobs.first->at.spared++;
         innocent = true;
     }
     struct dxi_jobs suspects = {0};
@@ -85,7 +85,7 @@ void dxi_worker_judge(dx_pool *pool, struct dxi_worker *worker, const dx_exit *e
     while (worker->jobs.last) {
         struct dxi_job *job = take_last(pool, worker);
 
-        if (job->dropped)
+        if (job->at.dropped)
             dxi_job_drop(pool, job);
         else if (innocent)
             put_back(pool, job, false);

@@ -30,15 +30,15 @@ static void end_loan(dx_pool *pool)
 static void fill_books(const struct dxi_job *job, dx_result *ret)
 {
     ret->job = job->number;
-    ret->context = job->context;
+    ret->context = job->at.context;
     ret->error = job->error;
-    ret->tries = job->tries;
-    ret->worker = job->worker;
-    ret->pid = job->pid;
+    ret->tries = job->at.tries;
+    ret->worker = job->at.worker;
+    ret->pid = job->at.pid;
     ret->wait_us = ret->run_us = 0;
-    if (job->given_ns > 0) {
-        ret->wait_us = (job->given_ns - job->submitted_ns) / 1000;
-        ret->run_us = (job->ended_ns - job->given_ns) / 1000;
+    if (job->at.given_ns > 0) {
+        ret->wait_us = (job->at.given_ns - job->submitted_ns) / 1000;
+        ret->run_us = (job->ended_ns - job->at.given_ns) / 1000;
     }
 }
 

@@ -181,8 +181,8 @@ static void drop_in_order(dx_pool *pool)
     while (pool->first_in_order) {
         struct dxi_job *job = pool->first_in_order;
 
-        pool->first_in_order = job->later;
-        if (job->state == DXI_JOB_FINISHED)
+        pool->first_in_order = job->at.later;
+        if (job->at.state == DXI_JOB_FINISHED)
             dxi_job_drop(pool, job);
     }
 }

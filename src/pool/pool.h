@@ -185,7 +185,7 @@ void dxi_pool_tick(dx_pool *pool);
 static inline bool dxi_pool_has_news(const dx_pool *pool)
 {
     if (pool->options.ordered)
-        return pool->first_in_order && pool->first_in_order->state == DXI_JOB_FINISHED;
+        return pool->first_in_order && pool->first_in_order->at.state == DXI_JOB_FINISHED;
     return pool->finished.first != NULL;
 }
 
@@ -250,6 +250,12 @@ bool dxi_pool_give_at_once(dx_pool *pool, struct dxi_job *job);
 
 /* Put a worker where it belongs among those that are open, or take it out. */
 void dxi_worker_sort(dx_pool *pool, struct dxi_worker *worker);
+
+/*
+ * A worker that had as many jobs as it may have one less of now, taken out of its list: give it the next of
+ * the queue in its place. False: nothing was done, and dxi_worker_release() is to be called.
+ */
+bool dxi_worker_refill(dx_pool *pool, struct dxi_worker *worker);
 
 /* Send what is collected for it. */
 void dxi_worker_flush(struct dxi_worker *worker);

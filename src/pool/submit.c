@@ -38,7 +38,7 @@ static bool is_stuck(const dx_pool *pool)
         return true;
     if (pool->waiting == 0 || pool->bytes <= pool->options.queue_bytes)
         return false;
-    return !pool->options.ordered || pool->first_in_order->state == DXI_JOB_FINISHED;
+    return !pool->options.ordered || pool->first_in_order->at.state == DXI_JOB_FINISHED;
 }
 
 /* Wait until there is room. Results are kept meanwhile. */
@@ -110,7 +110,7 @@ static void accept_job(dx_pool *pool, struct dxi_job *made)
         dxi_pool_consider_growth(pool);
     if (dxi_pool_give_at_once(pool, made))
         return;
-    made->state = DXI_JOB_QUEUED;
+    made->at.state = DXI_JOB_QUEUED;
     dxi_jobs_append(&pool->queue, made);
     if (dxi_pool_can_give(pool))
         dxi_pool_give(pool);
@@ -140,8 +140,8 @@ static int submit(dx_pool *pool, const dx_job *job, uint64_t *ret_job, int timeo
         dxi_job_drop(pool, made);
         return error;
     }
-    made->timeout_ms = job->timeout_ms;
-    made->context = job->context;
+    made->at.timeout_ms = job->timeout_ms;
+    made->at.context = job->context;
     for (size_t i = 0; i < job->descriptor_count; i++) {
         (void)dxi_os->set_cloexec(made->descriptors[i], true);
         job->descriptors[i] = -1;
@@ -186,7 +186,7 @@ static struct dxi_job *find(const struct dxi_jobs *jobs, uint64_t number)
 {
     struct dxi_job *job = jobs->first;
 
-    while (job && (job->dropped || job->number != number))
+    while (job && (job->at.dropped || job->number != number))
         job = job->next;
     return job;
 }
@@ -198,10 +198,10 @@ static int replace(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job
 
     if (!standing)
         return -ENOMEM;
-    standing->dropped = true;
-    standing->state = DXI_JOB_GIVEN;
+    standing->at.dropped = true;
+    standing->at.state = DXI_JOB_GIVEN;
     standing->request = job->request;
-    standing->worker = worker->place;
+    standing->at.worker = worker->place;
     standing->previous = job->previous;
     standing->next = job->next;
     if (job->previous)

@@ -67,7 +67,7 @@ void dxi_pool_fail(dx_pool *pool, int error, const char *format, ...)
 
             dxi_jobs_remove(&worker->jobs, job);
             dxi_worker_release(pool, worker);
-            if (job->dropped)
+            if (job->at.dropped)
                 dxi_job_drop(pool, job);
             else
                 dxi_job_fail(pool, job, -ECONNABORTED, NULL, "%s", text);
@@ -133,9 +133,9 @@ static void start(dx_pool *pool, struct dxi_worker *worker)
 static uint64_t time_of_head(const dx_pool *pool, const struct dxi_worker *worker)
 {
     const struct dxi_job *job = worker->jobs.first;
-    int timeout_ms = job->timeout_ms != 0 ? job->timeout_ms : pool->options.job_timeout_ms;
+    int timeout_ms = job->at.timeout_ms != 0 ? job->at.timeout_ms : pool->options.job_timeout_ms;
 
-    if (job->dropped)
+    if (job->at.dropped)
         timeout_ms = pool->options.cancel_grace_ms;
     return timeout_ms > 0 ? milliseconds(timeout_ms) : 0;
 }
@@ -170,7 +170,7 @@ static void tend_head(dx_pool *pool, struct dxi_worker *worker)
         return;
     if (worker->head_since_ns + time > pool->now_ns)
         dxi_pool_due(pool, worker->head_since_ns + time);
-    else if (worker->jobs.first->dropped)
+    else if (worker->jobs.first->at.dropped)
         dxi_worker_kill(pool, worker, DXI_REASON_CANCEL, "its job was cancelled");
     else
         dxi_worker_kill(pool, worker, DXI_REASON_LATE, "the job took longer than %u ms",
