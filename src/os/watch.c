@@ -7,10 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
@@ -87,7 +88,6 @@ unsigned dxi_linux_processors(void)
 int dxi_linux_resident(pid_t pid, uint64_t *ret_bytes)
 {
     char text[128];
-    uint64_t pages;
 
     snprintf(text, sizeof(text), "/proc/%d/statm", (int)pid);
     int fd = open(text, O_RDONLY | O_CLOEXEC);
@@ -101,8 +101,11 @@ int dxi_linux_resident(pid_t pid, uint64_t *ret_bytes)
     if (error < 0)
         return error;
     text[size] = '\0';
-    if (sscanf(text, "%*u %" SCNu64, &pages) != 1)
+    /* "size resident shared …", in pages. */
+    char *second = strchr(text, ' ');
+
+    if (second == NULL)
         return -EIO;
-    *ret_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    *ret_bytes = (uint64_t)strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
     return 0;
 }

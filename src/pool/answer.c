@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* Of what a worker said unasked, as it is quoted. */
-enum { QUOTED_MAX = 60 };
+/* Of what a worker said unasked, and of its refusal, as they are quoted. */
+enum { QUOTED_MAX = 60, REFUSAL_MAX = 200 };
 
 bool dxi_worker_muted(const dx_pool *pool, const struct dxi_worker *worker)
 {
@@ -63,16 +63,19 @@ static void take_answer(dx_pool *pool, struct dxi_worker *worker, struct dxi_job
     if (lend && (!pool->options.ordered || job == pool->first_in_order))
         job->answer = *answer;
     else if (dxi_job_keep_answer(pool, job, answer) < 0) {
-        dxi_job_fail(pool, job, -ENOMEM, NULL, "there is no memory to keep its answer of %zu bytes",
-                     answer->size);
+        dxi_job_fail(pool, job, -ENOMEM, NULL, "there is no memory to keep its answer");
         return;
     }
-    if (answer->kind != DX_ERROR)
+    if (answer->kind != DX_ERROR) {
         dxi_job_finish(pool, job, 0);
-    else
-        dxi_job_fail(pool, job, -EREMOTEIO, NULL, "the worker refused it with code %d: %.*s",
-                     answer->code, (int)(answer->size < 200 ? answer->size : 200),
-                     (const char *)answer->data);
+        return;
+    }
+    dx_failure refusal;
+
+    dxi_fail(&refusal, -EREMOTEIO, "the worker refused it with code %d: %.*s", answer->code,
+             (int)(answer->size < REFUSAL_MAX ? answer->size : REFUSAL_MAX),
+             (const char *)answer->data);
+    dxi_job_fail(pool, job, -EREMOTEIO, NULL, refusal.text);
 }
 
 struct dxi_job *dxi_worker_take_quick(dx_pool *pool, struct dxi_worker *worker,
@@ -110,11 +113,14 @@ static void fault_unasked(dx_pool *pool, struct dxi_worker *worker, const dx_mes
     for (size_t i = 0; i < size; i++)
         text[i] = isprint((unsigned char)bytes[i]) ? bytes[i] : '?';
     text[size] = '\0';
-    dxi_worker_kill(pool, worker, DXI_REASON_FAULT,
-                    message->kind == DX_REQUEST
-                        ? "the worker asked something, and a pool answers nothing: \"%s\""
-                        : "the worker said something that is no answer to a job: \"%s\"",
-                    text);
+    dx_failure fault;
+
+    dxi_fail(&fault, -EPROTO,
+             message->kind == DX_REQUEST
+                 ? "the worker asked something, and a pool answers nothing: \"%s\""
+                 : "the worker said something that is no answer to a job: \"%s\"",
+             text);
+    dxi_worker_kill(pool, worker, DXI_REASON_FAULT, fault.text);
 }
 
 static enum dxi_take take_message(dx_pool *pool, struct dxi_worker *worker, dx_message *message,
@@ -152,8 +158,11 @@ static enum dxi_take take_end(dx_pool *pool, struct dxi_worker *worker, int stat
     if (worker->stage == DXI_STAGE_KILLED)
         return DXI_TAKE_NOTHING;
     if (status == -EPROTO) {
-        dxi_worker_kill(pool, worker, DXI_REASON_FAULT, "the worker broke the protocol: %s",
-                        dx_channel_explain(worker->channel));
+        dx_failure fault;
+
+        dxi_fail(&fault, status, "the worker broke the protocol: %s",
+                 dx_channel_explain(worker->channel));
+        dxi_worker_kill(pool, worker, DXI_REASON_FAULT, fault.text);
     } else if (worker->stage <= DXI_STAGE_READY) {
         /* Most have ended, and the kernel will say how. */
         dxi_worker_leave(pool, worker, DXI_REASON_SILENT);

@@ -130,7 +130,7 @@ static void entrust(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *jo
     job->at.given_ns = pool->now_ns;
     worker->unsent++;
     /* Half of what it has it can always see. */
-    if (worker->unsent * 2 > worker->jobs.count)
+    if (worker->unsent > worker->jobs.count / 2)
         dxi_worker_flush(worker);
 }
 
@@ -173,26 +173,32 @@ void dxi_worker_release(dx_pool *pool, struct dxi_worker *worker)
         put_in(pool, worker, worker->jobs.count);
 }
 
-/* Send a job's descriptors along: copies of them, if it may have to go to somebody else later. */
-static int post_with_descriptors(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job,
-                                 dx_message *request)
+/* Send a job's descriptors along. 0, and they are gone; or an error, and they are still there. */
+static int post_descriptors(struct dxi_worker *worker, struct dxi_job *job, int *descriptors)
+{
+    const dx_message request = {
+        .data = job->data.bytes,
+        .size = job->data.size,
+        .descriptors = descriptors,
+        .descriptor_count = job->descriptor_count,
+    };
+
+    return dxi_channel_post(worker->channel, &request, (unsigned)worker->jobs.count, &job->request);
+}
+
+/* The same with copies, because the job may have to go to somebody else later. */
+static int post_copies(struct dxi_worker *worker, struct dxi_job *job)
 {
     int copies[DX_DESCRIPTORS_MAX];
     size_t count = 0;
     int error = 0;
 
-    if (pool->keeps_descriptors) {
-        for (; count < job->descriptor_count && error >= 0; count++) {
-            error = dxi_os->duplicate(job->descriptors[count], 3);
-            copies[count] = error;
-        }
-        request->descriptors = copies;
+    for (; count < job->descriptor_count && error >= 0; count++) {
+        error = dxi_os->duplicate(job->descriptors[count], 3);
+        copies[count] = error;
     }
     if (error >= 0)
-        error =
-            dxi_channel_post(worker->channel, request, (unsigned)worker->jobs.count, &job->request);
-    if (error == 0 && !pool->keeps_descriptors)
-        job->at.gone = true;
+        error = post_descriptors(worker, job, copies);
     for (size_t i = 0; i < count && error < 0; i++) {
         if (copies[i] >= 0)
             dxi_os->close(copies[i]);
@@ -203,20 +209,21 @@ static int post_with_descriptors(dx_pool *pool, struct dxi_worker *worker, struc
 static int post(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
 {
     unsigned open = (unsigned)worker->jobs.count;
+    int error;
 
-    if (job->descriptor_count == 0 && dxi_channel_post_quick(worker->channel, job->data.bytes,
-                                                             job->data.size, open, &job->request))
-        return 0;
-    dx_message request = {
-        .data = job->data.bytes,
-        .size = job->data.size,
-        .descriptors = job->descriptors,
-        .descriptor_count = job->descriptor_count,
-    };
+    if (job->descriptor_count == 0) {
+        const dx_message request = {.data = job->data.bytes, .size = job->data.size};
 
-    return job->descriptor_count > 0
-               ? post_with_descriptors(pool, worker, job, &request)
-               : dxi_channel_post(worker->channel, &request, open, &job->request);
+        return dxi_channel_post_quick(worker->channel, request.data, request.size, open,
+                                      &job->request)
+                   ? 0
+                   : dxi_channel_post(worker->channel, &request, open, &job->request);
+    }
+    if (pool->keeps_descriptors)
+        return post_copies(worker, job);
+    error = post_descriptors(worker, job, job->descriptors);
+    job->at.gone = error == 0;
+    return error;
 }
 
 bool dxi_worker_refill(dx_pool *pool, struct dxi_worker *worker)
@@ -239,6 +246,8 @@ bool dxi_worker_refill(dx_pool *pool, struct dxi_worker *worker)
 /* The job could not be given, and is in no list. False: it is to be kept for another. */
 static bool refuse(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job, int error)
 {
+    dx_failure story;
+
     switch (error) {
     case -EBUSY:
         /* It takes fewer at a time than we would give; or none, and then it is no worker. */
@@ -267,12 +276,13 @@ static bool refuse(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job
     case -EBADF:
     case -EPERM:
         job->at.worker = worker->place;
-        dxi_job_fail(pool, job, error, NULL, "it cannot be sent: %s",
-                     dx_channel_explain(worker->channel));
+        dxi_fail(&story, error, "it cannot be sent: %s", dx_channel_explain(worker->channel));
+        dxi_job_fail(pool, job, error, NULL, story.text);
         return true;
     case -EOPNOTSUPP:
-        dxi_worker_kill(pool, worker, DXI_REASON_FAULT, "the worker takes no jobs: %s",
-                        dx_channel_explain(worker->channel));
+        dxi_fail(&story, error, "the worker takes no jobs: %s",
+                 dx_channel_explain(worker->channel));
+        dxi_worker_kill(pool, worker, DXI_REASON_FAULT, story.text);
         return false;
     default:
         /* It has gone, or broken the protocol: the next look at it tells. */

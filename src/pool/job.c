@@ -7,7 +7,6 @@
 #include "channel/channel.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -178,19 +177,16 @@ void dxi_job_finish(dx_pool *pool, struct dxi_job *job, int error)
 }
 
 void dxi_job_fail(dx_pool *pool, struct dxi_job *job, int error, const dx_exit *exit,
-                  const char *format, ...)
+                  const char *text)
 {
     struct dxi_obituary *obituary = dxi_os->allocate(sizeof(*obituary));
-    va_list arguments;
 
     /* Without memory the error must do. */
     if (obituary) {
         obituary->has_exit = exit != NULL;
         if (exit)
             obituary->exit = *exit;
-        va_start(arguments, format);
-        vsnprintf(obituary->text, sizeof(obituary->text), format, arguments);
-        va_end(arguments);
+        snprintf(obituary->text, sizeof(obituary->text), "%s", text);
         job->obituary = obituary;
     }
     dxi_job_finish(pool, job, error);

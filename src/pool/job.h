@@ -121,9 +121,9 @@ void dxi_job_finish(dx_pool *pool, struct dxi_job *job, int error);
 /* The same for one that was answered and is lent at once: it is not counted among those that wait. */
 void dxi_job_end(dx_pool *pool, struct dxi_job *job);
 
-/* The same, and why; exit may be NULL. */
+/* The same, and why, for people; exit may be NULL. */
 void dxi_job_fail(dx_pool *pool, struct dxi_job *job, int error, const dx_exit *exit,
-                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+                  const char *text);
 
 /* Keep an answer, and the descriptors that it bears. 0 or -ENOMEM. */
 int dxi_job_keep_answer(dx_pool *pool, struct dxi_job *job, dx_message *answer);

@@ -32,19 +32,22 @@ static void put_back(dx_pool *pool, struct dxi_job *job, bool suspect)
 static void fail(dx_pool *pool, const struct dxi_worker *worker, struct dxi_job *job,
                  const dx_exit *exit)
 {
+    dx_failure story;
+
     switch (worker->reason) {
     case DXI_REASON_LATE:
-        dxi_job_fail(pool, job, -ETIMEDOUT, NULL, "%s", worker->fault);
+        dxi_job_fail(pool, job, -ETIMEDOUT, NULL, worker->fault);
         break;
     case DXI_REASON_FAULT:
-        dxi_job_fail(pool, job, -EPROTO, NULL, "%s", worker->fault);
+        dxi_job_fail(pool, job, -EPROTO, NULL, worker->fault);
         break;
     case DXI_REASON_SILENT:
-        dxi_job_fail(pool, job, -EPIPE, exit, "%s", worker->fault);
+        dxi_job_fail(pool, job, -EPIPE, exit, worker->fault);
         break;
     default:
-        dxi_job_fail(pool, job, -EPIPE, exit, "the worker %s%s",
-                     exit->kind == DX_EXIT_SIGNAL ? "was " : "", exit->text);
+        dxi_fail(&story, -EPIPE, "the worker %s%s", exit->kind == DX_EXIT_SIGNAL ? "was " : "",
+                 exit->text);
+        dxi_job_fail(pool, job, -EPIPE, exit, story.text);
         break;
     }
 }

@@ -135,8 +135,7 @@ static bool lull(dx_pool *pool, struct dxi_worker *worker)
     }
     error = watch_channel(pool, worker, muted);
     if (error < 0)
-        dxi_worker_kill(pool, worker, DXI_REASON_FAULT, "the worker cannot be watched: %s",
-                        dx_error_text(error));
+        dxi_worker_kill(pool, worker, DXI_REASON_FAULT, "the worker cannot be watched any more");
     /* Who is muted is looked at again when there is room. */
     if (!muted)
         dxi_worker_lull(pool, worker);

@@ -303,7 +303,7 @@ void dxi_worker_press(dx_pool *pool, struct dxi_worker *worker);
 
 /* End it at once, and say why. */
 void dxi_worker_kill(dx_pool *pool, struct dxi_worker *worker, enum dxi_reason reason,
-                     const char *format, ...) __attribute__((format(printf, 4, 5)));
+                     const char *text);
 
 /* It has ended: take what it still said, judge its jobs, and empty the place. */
 void dxi_worker_bury(dx_pool *pool, struct dxi_worker *worker);
@@ -323,8 +323,7 @@ void dxi_pool_tend(dx_pool *pool);
 void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, const char *text);
 
 /* The pool ends: no job can be done any more. */
-void dxi_pool_fail(dx_pool *pool, int error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void dxi_pool_fail(dx_pool *pool, int error, const char *text);
 
 /* Another worker may be needed for the jobs that are there. */
 void dxi_pool_consider_growth(dx_pool *pool);

@@ -47,7 +47,7 @@ static void hold(dx_pool *pool, struct dxi_worker *worker, const char *bytes, si
         worker->held = dxi_os->allocate(DXI_STDERR_SIZE);
     if (!worker->held)
         return;
-    memmove(worker->held, bytes, size);
+    memcpy(worker->held, bytes, size);
     worker->held_size = size;
     (void)dxi_worker_watch(pool, worker, DXI_SOURCE_STDERR, 0);
     dxi_pool_due(pool, dxi_os->now_ns() + AGAIN_MS * DXI_NS_PER_MS);
@@ -72,8 +72,11 @@ void dxi_worker_hear_stderr(dx_pool *pool, struct dxi_worker *worker, bool last)
     if (worker->held_size > 0) {
         size_t size = worker->held_size;
 
+        char held[DXI_STDERR_SIZE];
+
+        memcpy(held, worker->held, size);
         worker->held_size = 0;
-        pass_on(pool, worker, worker->held, size);
+        pass_on(pool, worker, held, size);
     }
     for (int reads = 0; reads < (last ? READS_LAST : READS) && worker->held_size == 0; reads++) {
         ssize_t size = dxi_os->read(worker->fds[DXI_SOURCE_STDERR], bytes, sizeof(bytes), true);

@@ -8,7 +8,6 @@
 #include "channel/channel.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 enum {
@@ -47,14 +46,8 @@ void dxi_pool_consider_growth(dx_pool *pool)
         dxi_pool_due(pool, pool->start_ns);
 }
 
-void dxi_pool_fail(dx_pool *pool, int error, const char *format, ...)
+void dxi_pool_fail(dx_pool *pool, int error, const char *text)
 {
-    va_list arguments;
-    char text[DX_TEXT_SIZE];
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
     dxi_fail(&pool->last, error, "%s", text);
     pool->state = DXI_POOL_FAILED;
     for (unsigned i = 0; i < pool->options.workers; i++) {
@@ -70,7 +63,7 @@ void dxi_pool_fail(dx_pool *pool, int error, const char *format, ...)
             if (job->at.dropped)
                 dxi_job_drop(pool, job);
             else
-                dxi_job_fail(pool, job, -ECONNABORTED, NULL, "%s", text);
+                dxi_job_fail(pool, job, -ECONNABORTED, NULL, text);
         }
     }
     struct dxi_jobs *lists[] = {&pool->suspects, &pool->queue};
@@ -80,7 +73,7 @@ void dxi_pool_fail(dx_pool *pool, int error, const char *format, ...)
             struct dxi_job *job = lists[i]->first;
 
             dxi_jobs_remove(lists[i], job);
-            dxi_job_fail(pool, job, -ECONNABORTED, NULL, "%s", text);
+            dxi_job_fail(pool, job, -ECONNABORTED, NULL, text);
         }
     }
 }
@@ -91,6 +84,16 @@ static unsigned limit(const dx_pool *pool)
     if (pool->options.restart_limit > 0)
         return pool->options.restart_limit;
     return (RESTARTS_MIN + pool->options.workers) * (pool->proven ? RESTARTS_PROVEN : 1);
+}
+
+static void give_up(dx_pool *pool, const char *text)
+{
+    dx_failure story;
+
+    dxi_fail(&story, -ECONNABORTED,
+             "%u workers in a row ended without having answered anything; of the last: %s",
+             pool->fruitless, text);
+    dxi_pool_fail(pool, -ECONNABORTED, story.text);
 }
 
 void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, const char *text)
@@ -111,9 +114,7 @@ void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, const cha
         return;
     dxi_fail(&pool->last, -EPIPE, "a worker ended without having answered anything: %s", text);
     if (pool->fruitless > limit(pool))
-        dxi_pool_fail(pool, -ECONNABORTED,
-                      "%u workers in a row ended without having answered anything; of the last: %s",
-                      pool->fruitless, text);
+        give_up(pool, text);
 }
 
 /* Fill a place. One at a time: it takes long enough to look for answers in between. */
@@ -161,6 +162,18 @@ void dxi_worker_stamp(dx_pool *pool, struct dxi_worker *worker)
         dxi_pool_due(pool, pool->now_ns + time);
 }
 
+/* The sentence has a place for the milliseconds. */
+__attribute__((format(printf, 4, 0))) static void kill_late(dx_pool *pool,
+                                                            struct dxi_worker *worker,
+                                                            enum dxi_reason reason,
+                                                            const char *sentence, unsigned time_ms)
+{
+    dx_failure story;
+
+    dxi_fail(&story, -ETIMEDOUT, sentence, time_ms);
+    dxi_worker_kill(pool, worker, reason, story.text);
+}
+
 static void tend_head(dx_pool *pool, struct dxi_worker *worker)
 {
     uint64_t time = time_of_head(pool, worker);
@@ -173,8 +186,8 @@ static void tend_head(dx_pool *pool, struct dxi_worker *worker)
     else if (worker->jobs.first->at.dropped)
         dxi_worker_kill(pool, worker, DXI_REASON_CANCEL, "its job was cancelled");
     else
-        dxi_worker_kill(pool, worker, DXI_REASON_LATE, "the job took longer than %u ms",
-                        (unsigned)(time / DXI_NS_PER_MS));
+        kill_late(pool, worker, DXI_REASON_LATE, "the job took longer than %u ms",
+                  (unsigned)(time / DXI_NS_PER_MS));
 }
 
 static bool is_too_large(dx_pool *pool, struct dxi_worker *worker)
@@ -239,9 +252,8 @@ static void tend(dx_pool *pool, struct dxi_worker *worker)
         if (worker->until_ns > pool->now_ns)
             dxi_pool_due(pool, worker->until_ns);
         else
-            dxi_worker_kill(pool, worker, DXI_REASON_UNREADY,
-                            "the worker was not ready within %d ms",
-                            pool->options.ready_timeout_ms);
+            kill_late(pool, worker, DXI_REASON_UNREADY, "the worker was not ready within %u ms",
+                      (unsigned)pool->options.ready_timeout_ms);
         break;
     case DXI_STAGE_READY:
         tend_ready(pool, worker);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -189,15 +188,11 @@ void dxi_worker_press(dx_pool *pool, struct dxi_worker *worker)
 }
 
 void dxi_worker_kill(dx_pool *pool, struct dxi_worker *worker, enum dxi_reason reason,
-                     const char *format, ...)
+                     const char *text)
 {
-    va_list arguments;
-
     if (worker->stage == DXI_STAGE_KILLED)
         return;
-    va_start(arguments, format);
-    vsnprintf(worker->fault, sizeof(worker->fault), format, arguments);
-    va_end(arguments);
+    snprintf(worker->fault, sizeof(worker->fault), "%s", text);
     /* What was wrong comes before what had been asked of it. */
     worker->reason = reason;
     retire(pool, worker, DXI_STAGE_KILLED, reason);
