@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 
 /* Of what a worker said unasked, and of its refusal, as they are quoted. */
@@ -195,6 +196,9 @@ static bool take_event(dx_pool *pool, struct dxi_worker *worker)
     }
     bool news = dx_channel_process(worker->channel) != 0;
 
+    /* Else the kernel goes on telling that there is room. */
+    if (((worker->watched[DXI_SOURCE_READ] | worker->watched[DXI_SOURCE_WRITE]) & POLLOUT) != 0)
+        (void)dxi_worker_watch_channel(pool, worker);
     look_for_greeting(pool, worker);
     return news || dxi_channel_stirs(worker->channel);
 }

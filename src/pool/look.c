@@ -93,15 +93,14 @@ int dxi_worker_watch(dx_pool *pool, struct dxi_worker *worker, enum dxi_source s
     return error;
 }
 
-/* Have the channel's descriptors watched for what it wants now. */
-static int watch_channel(dx_pool *pool, struct dxi_worker *worker, bool muted)
+int dxi_worker_watch_channel(dx_pool *pool, struct dxi_worker *worker)
 {
     int events = dx_channel_events(worker->channel);
     int error;
 
     if (events < 0)
         return events;
-    if (muted)
+    if (dxi_worker_muted(pool, worker))
         events &= ~POLLIN;
     if (worker->pause_ns > 0)
         events &= ~POLLOUT;
@@ -133,7 +132,7 @@ static bool lull(dx_pool *pool, struct dxi_worker *worker)
         worker->noticed = true;
         return false;
     }
-    error = watch_channel(pool, worker, muted);
+    error = dxi_worker_watch_channel(pool, worker);
     if (error < 0)
         dxi_worker_kill(pool, worker, DXI_REASON_FAULT, "the worker cannot be watched any more");
     /* Who is muted is looked at again when there is room. */
@@ -155,27 +154,28 @@ uint64_t dxi_pool_settle(dx_pool *pool)
     return calm ? pool->timer_ns : 0;
 }
 
-static void note_event(dx_pool *pool, const struct dxi_event *event)
+/* True if it is news. */
+static bool note_event(dx_pool *pool, const struct dxi_event *event)
 {
     struct dxi_worker *worker = &pool->workers[(event->key & UINT32_MAX) >> 2];
     enum dxi_source source = (enum dxi_source)(event->key & 3);
 
     /* Another may have taken the place since. */
     if (worker->generation != (uint32_t)(event->key >> 32) || worker->stage == DXI_STAGE_EMPTY)
-        return;
-    switch (source) {
-    case DXI_SOURCE_READ:
-    case DXI_SOURCE_WRITE:
-        worker->noticed = true;
-        dxi_worker_wake(pool, worker);
-        break;
-    case DXI_SOURCE_DEATH:
+        return false;
+    if (source == DXI_SOURCE_DEATH) {
         dxi_worker_bury(pool, worker);
-        break;
-    case DXI_SOURCE_STDERR:
-        dxi_worker_hear_stderr(pool, worker, false);
-        break;
+        return true;
     }
+    if (source == DXI_SOURCE_STDERR) {
+        dxi_worker_hear_stderr(pool, worker, false);
+        return false;
+    }
+    bool news = !worker->noticed;
+
+    worker->noticed = true;
+    dxi_worker_wake(pool, worker);
+    return news;
 }
 
 int dxi_pool_watch(dx_pool *pool, uint64_t deadline_ns)
@@ -188,9 +188,11 @@ int dxi_pool_watch(dx_pool *pool, uint64_t deadline_ns)
                         dx_error_text(count));
     if (count > 0 || deadline_ns != 0)
         dxi_pool_tick(pool);
+    int news = 0;
+
     for (int i = 0; i < count; i++)
-        note_event(pool, &events[i]);
-    return count;
+        news += note_event(pool, &events[i]) ? 1 : 0;
+    return news;
 }
 
 /* A worker that always has something does not keep the others waiting. */
@@ -399,9 +401,9 @@ static int rest(dx_pool *pool, uint64_t deadline_ns)
 
     if (calm < until)
         until = calm;
-    int count = dxi_pool_watch(pool, until);
+    int news = dxi_pool_watch(pool, until);
 
-    return count < 0 ? count : 0;
+    return news < 0 ? news : 0;
 }
 
 int dxi_pool_turn(dx_pool *pool, uint64_t deadline_ns, bool lend)

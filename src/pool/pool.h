@@ -212,12 +212,15 @@ struct dxi_job *dxi_pool_take_quick(dx_pool *pool, dx_message *ret_answer);
 /* Send what is collected, and say how long nothing will happen by itself: 0, or the timer. */
 uint64_t dxi_pool_settle(dx_pool *pool);
 
-/* Take note of what happens, until deadline_ns. */
+/* Take note of what happens, until deadline_ns. How much of it is news, or an error. */
 int dxi_pool_watch(dx_pool *pool, uint64_t deadline_ns);
 
 /* Begin or end to watch a descriptor of a worker. */
 int dxi_worker_watch(dx_pool *pool, struct dxi_worker *worker, enum dxi_source source,
                      unsigned events);
+
+/* Have a worker's channel watched for what it wants now. */
+int dxi_worker_watch_channel(dx_pool *pool, struct dxi_worker *worker);
 
 void dxi_worker_wake(dx_pool *pool, struct dxi_worker *worker);
 void dxi_worker_lull(dx_pool *pool, struct dxi_worker *worker);
@@ -330,6 +333,9 @@ void dxi_pool_consider_growth(dx_pool *pool);
 
 /* stderr.c: read what a worker writes there, and pass it on. At its end all of it. */
 void dxi_worker_hear_stderr(dx_pool *pool, struct dxi_worker *worker, bool last);
+
+/* Try again to pass on what could not be, also of one that has ended since. */
+void dxi_worker_pass_held(dx_pool *pool, struct dxi_worker *worker);
 
 /* Its first lines as part of a sentence: "; it said: …", or "". */
 const char *dxi_worker_quote(const struct dxi_worker *worker, char *buffer, size_t size);

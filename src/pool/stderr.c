@@ -49,7 +49,8 @@ static void hold(dx_pool *pool, struct dxi_worker *worker, const char *bytes, si
         return;
     memcpy(worker->held, bytes, size);
     worker->held_size = size;
-    (void)dxi_worker_watch(pool, worker, DXI_SOURCE_STDERR, 0);
+    if (worker->fds[DXI_SOURCE_STDERR] >= 0)
+        (void)dxi_worker_watch(pool, worker, DXI_SOURCE_STDERR, 0);
     dxi_pool_due(pool, dxi_os->now_ns() + AGAIN_MS * DXI_NS_PER_MS);
 }
 
@@ -65,19 +66,25 @@ static void pass_on(dx_pool *pool, struct dxi_worker *worker, const char *bytes,
         hold(pool, worker, bytes + written, size - written);
 }
 
+void dxi_worker_pass_held(dx_pool *pool, struct dxi_worker *worker)
+{
+    size_t size = worker->held_size;
+    char held[DXI_STDERR_SIZE];
+
+    if (size == 0)
+        return;
+    memcpy(held, worker->held, size);
+    worker->held_size = 0;
+    pass_on(pool, worker, held, size);
+    if (worker->held_size == 0 && worker->fds[DXI_SOURCE_STDERR] >= 0)
+        (void)dxi_worker_watch(pool, worker, DXI_SOURCE_STDERR, POLLIN);
+}
+
 void dxi_worker_hear_stderr(dx_pool *pool, struct dxi_worker *worker, bool last)
 {
     char bytes[DXI_STDERR_SIZE];
 
-    if (worker->held_size > 0) {
-        size_t size = worker->held_size;
-
-        char held[DXI_STDERR_SIZE];
-
-        memcpy(held, worker->held, size);
-        worker->held_size = 0;
-        pass_on(pool, worker, held, size);
-    }
+    dxi_worker_pass_held(pool, worker);
     for (int reads = 0; reads < (last ? READS_LAST : READS) && worker->held_size == 0; reads++) {
         ssize_t size = dxi_os->read(worker->fds[DXI_SOURCE_STDERR], bytes, sizeof(bytes), true);
 
@@ -90,8 +97,6 @@ void dxi_worker_hear_stderr(dx_pool *pool, struct dxi_worker *worker, bool last)
         remember(worker, bytes, (size_t)size);
         pass_on(pool, worker, bytes, (size_t)size);
     }
-    if (worker->held_size == 0 && !last)
-        (void)dxi_worker_watch(pool, worker, DXI_SOURCE_STDERR, POLLIN);
 }
 
 const char *dxi_worker_quote(const struct dxi_worker *worker, char *buffer, size_t size)

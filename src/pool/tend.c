@@ -245,6 +245,7 @@ static void tend_ready(dx_pool *pool, struct dxi_worker *worker)
 
 static void tend(dx_pool *pool, struct dxi_worker *worker)
 {
+    dxi_worker_pass_held(pool, worker);
     switch (worker->stage) {
     case DXI_STAGE_EMPTY:
         break;

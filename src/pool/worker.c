@@ -28,7 +28,6 @@ static void empty(struct dxi_worker *worker)
     worker->missed = false;
     worker->pause_ns = 0;
     worker->said_size = 0;
-    worker->held_size = 0;
     worker->fault[0] = '\0';
     worker->generation++;
     for (int i = 0; i < 4; i++) {
@@ -68,7 +67,8 @@ static int watch(dx_pool *pool, struct dxi_worker *worker)
     if (pool->reads_stderr)
         worker->fds[DXI_SOURCE_STDERR] = dx_process_take_stdio(worker->process, 2);
     error = dxi_worker_watch(pool, worker, DXI_SOURCE_DEATH, POLLIN);
-    if (error == 0 && worker->fds[DXI_SOURCE_STDERR] >= 0)
+    /* What the one before it has left to be said goes first. */
+    if (error == 0 && worker->fds[DXI_SOURCE_STDERR] >= 0 && worker->held_size == 0)
         error = dxi_worker_watch(pool, worker, DXI_SOURCE_STDERR, POLLIN);
     if (error == 0)
         error = dxi_worker_watch(pool, worker, DXI_SOURCE_READ, POLLIN);
