@@ -77,7 +77,8 @@ bool dxi_channel_end_now(dx_channel *channel);
 
 /*
  * It leads to a worker: the caller keeps the books of its requests, and gets each answer that may belong
- * to one; and a last line that was not ended is no message, because its writer may have been killed.
+ * to one; a last line that was not ended is no message, because its writer may have been killed; and
+ * what comes behind a read is left to the next event.
  */
 void dxi_channel_lead_to_worker(dx_channel *channel);
 

@@ -61,6 +61,7 @@ struct dx_channel {
     unsigned request_limit;
     bool claimed;    /* by a process, which closes it */
     bool whole_only; /* what is not ended at the end is no message */
+    bool is_watched; /* whoever polls is told once more of what was not read */
 
     int peer_pidfd; /* or -1 */
     bool peer_pidfd_owned;
@@ -73,6 +74,7 @@ struct dx_channel {
     unsigned waits_first; /* so many receives to come wait before they read */
     bool drain_limited;   /* the peer is dead: only what lies in the kernel is its own */
     size_t drain_left;    /* bytes, or packets of DGRAM */
+    bool read_short;      /* the last read brought less than it might have */
     bool was_reset;       /* the peer ended with our bytes unread, says the kernel */
     bool receiver_waits;
     struct dxi_spin spin;

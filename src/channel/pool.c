@@ -13,6 +13,7 @@ void dxi_channel_lead_to_worker(dx_channel *channel)
 {
     channel->calls.elsewhere = true;
     channel->whole_only = true;
+    channel->is_watched = true;
 }
 
 bool dxi_channel_post_quick(dx_channel *channel, const void *data, size_t size, unsigned open,

@@ -254,6 +254,7 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
         close_arrival(&arrival);
         return dxi_channel_break(channel, &cut);
     }
+    channel->read_short = channel->type == SOCK_STREAM && (size_t)received < size;
     dxi_inbox_arrived(in, (size_t)received, &arrival);
     dxi_lane_note_move(channel);
     /* What came before the switch is received before what is wrong behind it is told. */
@@ -297,6 +298,9 @@ static enum dxi_taking take_in(dx_channel *channel, bool anyway)
             break;
         if (dxi_inbox_words(in, dxi_channel_hear, channel) < 0)
             dxi_channel_break(channel, &in->decoder.fault);
+        /* A read more would nearly always find nothing. */
+        if (channel->is_watched && channel->read_short && !is_fast(channel))
+            break;
     }
     /* A message that is lent from the ring holds up all that is behind it. */
     if (taking == DXI_TAKING && channel->lane.lent &&

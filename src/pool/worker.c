@@ -227,10 +227,10 @@ void dxi_worker_bury(dx_pool *pool, struct dxi_worker *worker)
 
     if (dx_process_wait(worker->process, &exit, DX_NOW) < 0)
         return;
-    /* What it had said before counts. */
-    worker->noticed = true;
-    while (dxi_worker_take(pool, worker, false) != DXI_TAKE_NOTHING)
-        continue;
+    /* What it had said before counts, to the end. */
+    do
+        worker->noticed = true;
+    while (dxi_worker_take(pool, worker, false) != DXI_TAKE_NOTHING);
     if (worker->reason == DXI_REASON_SILENT && worker->stage >= DXI_STAGE_TERMINATING)
         snprintf(worker->fault, sizeof(worker->fault),
                  "the worker ended the conversation, and did not end itself");
