@@ -102,8 +102,8 @@ typedef struct dx_result {
  *
  * Ownership: the bytes are copied. Blocking: up to timeout_ms while the queue is full; meanwhile
  * answers are taken in and jobs given out. Returns 0, and the job's number unless ret_job is NULL.
- * Errors: -ETIMEDOUT; -EDEADLK if the queue is full of results that wait to be taken by
- * dx_pool_next(); -EMSGSIZE for more than the channel's message_limit; -EINVAL for bytes that the
+ * Errors: -ETIMEDOUT; -EDEADLK if so many results wait to be taken by dx_pool_next() that there is
+ * no room for more; -EMSGSIZE for more than the channel's message_limit; -EINVAL for bytes that the
  * framing cannot carry; -ESHUTDOWN after dx_pool_drain(); -ECONNABORTED when the pool has ended;
  * -ENOMEM, -EMFILE. There will be no result then.
  */

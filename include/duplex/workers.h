@@ -67,9 +67,9 @@ typedef struct dx_pool_options {
     bool ordered; /* results in the order of submission, instead of as they end */
 
     /*
-     * The most jobs in the pool, those included whose result was not taken; at least 1. 0: 1024, or
-     * twice what all workers can have. And the most bytes of jobs and of results that wait here. 0:
-     * 64 MiB. One job is always accepted.
+     * The most jobs that are queued or with workers, and as many results may wait to be taken. 0:
+     * 1024, or twice what all workers can have. And the most bytes, of jobs and of answers that wait
+     * each. 0: 64 MiB. When there is no job, one is accepted however large it is.
      */
     size_t queue_limit;
     size_t queue_bytes;

@@ -18,7 +18,7 @@ bool dxi_worker_muted(const dx_pool *pool, const struct dxi_worker *worker)
 {
     const struct dxi_job *first = pool->first_in_order;
 
-    if (pool->waiting == 0 || pool->bytes <= pool->options.queue_bytes)
+    if (pool->answer_bytes <= pool->options.queue_bytes)
         return false;
     if (!first || first->at.state == DXI_JOB_FINISHED)
         return true;
@@ -58,10 +58,11 @@ static void take_answer(dx_pool *pool, struct dxi_worker *worker, struct dxi_job
 {
     leave_worker(pool, worker, job);
     if (job->at.dropped) {
-        dxi_job_drop(pool, job);
+        dxi_job_drop_standing(pool, job);
         return;
     }
-    if (lend && (!pool->options.ordered || job == pool->first_in_order))
+    /* Only what is next: the channel keeps an answer no longer than until it is looked at again. */
+    if (lend && (pool->options.ordered ? job == pool->first_in_order : !pool->finished.first))
         job->answer = *answer;
     else if (dxi_job_keep_answer(pool, job, answer) < 0) {
         dxi_job_fail(pool, job, -ENOMEM, NULL, "there is no memory to keep its answer");

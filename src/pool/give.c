@@ -14,8 +14,8 @@
 #include <string.h>
 
 enum {
-    /* The way to a worker and back, which the depth is to hide. */
-    WAY_NS = 200 * 1000,
+    /* The way to a worker and back, and our own naps, which the depth is to hide. */
+    WAY_NS = 800 * 1000,
     /* An estimate of how long jobs take is made anew after so long and so many. */
     ADAPT_NS = 1000 * 1000,
     ADAPT_JOBS = 64,
@@ -101,11 +101,17 @@ void dxi_worker_fill(dx_pool *pool, struct dxi_worker *worker)
         dxi_worker_leave(pool, worker, DXI_REASON_RECYCLE);
 }
 
-void dxi_worker_flush(struct dxi_worker *worker)
+void dxi_worker_flush(dx_pool *pool, struct dxi_worker *worker)
 {
-    if (worker->unsent > 0 && !dxi_channel_send_collected(worker->channel))
-        worker->missed = true;
+    bool left = worker->unsent == 0 || dxi_channel_send_collected(worker->channel);
+
     worker->unsent = 0;
+    if (left)
+        return;
+    worker->missed = true;
+    /* Most have ended. One that only listens no more would keep its jobs for ever. */
+    if (worker->stage == DXI_STAGE_READY)
+        dxi_worker_leave(pool, worker, DXI_REASON_SILENT);
 }
 
 /* Once no job of a worker's is left, or the first has come. */
@@ -131,7 +137,7 @@ static void entrust(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *jo
     worker->unsent++;
     /* Half of what it has it can always see. */
     if (worker->unsent > worker->jobs.count / 2)
-        dxi_worker_flush(worker);
+        dxi_worker_flush(pool, worker);
 }
 
 /* The same, and the books of a worker that has one more. */
@@ -141,6 +147,7 @@ static void enter(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
 
     if (worker->open)
         take_out(pool, worker, load);
+    worker->open = false;
     if (load == 0) {
         worker->head_since_ns = 0;
         note_busy(pool, 1);
@@ -162,6 +169,7 @@ void dxi_worker_release(dx_pool *pool, struct dxi_worker *worker)
     worker->open = false;
     if (worker->jobs.count == 0) {
         worker->idle_since_ns = 0;
+        worker->has_suspect = false;
         note_busy(pool, -1);
         if (worker->alone && worker != pool->reserved)
             worker->alone = false;
@@ -284,10 +292,15 @@ static bool refuse(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job
                  dx_channel_explain(worker->channel));
         dxi_worker_kill(pool, worker, DXI_REASON_FAULT, story.text);
         return false;
-    default:
-        /* It has gone, or broken the protocol: the next look at it tells. */
+    case -EPROTO:
+        /* The next look at it tells. */
         worker->clogged = true;
         worker->noticed = true;
+        break;
+    default:
+        /* It takes nothing more. */
+        if (worker->stage == DXI_STAGE_READY)
+            dxi_worker_leave(pool, worker, DXI_REASON_SILENT);
         break;
     }
     dxi_worker_sort(pool, worker);
@@ -368,14 +381,20 @@ static void reserve(dx_pool *pool)
 
 static void give_suspects(dx_pool *pool)
 {
-    struct dxi_worker *worker;
+    struct dxi_worker *worker = pool->reserved;
 
+    /* Nobody waits for one that is busy with something else while another has nothing to do. */
+    if (worker && worker->jobs.count > 0 && !worker->has_suspect && pool->loads[0]) {
+        pool->reserved = NULL;
+        worker->alone = false;
+        dxi_worker_sort(pool, worker);
+    }
     reserve(pool);
     worker = pool->reserved;
     if (!worker || worker->jobs.count > 0 || worker->clogged)
         return;
-    if (worker->stage == DXI_STAGE_READY)
-        (void)give_first(pool, worker, &pool->suspects);
+    if (worker->stage == DXI_STAGE_READY && give_first(pool, worker, &pool->suspects))
+        worker->has_suspect = true;
 }
 
 /* The last suspect was given: its worker is open again as soon as it has answered. */

@@ -116,6 +116,12 @@ void dxi_job_drop(dx_pool *pool, struct dxi_job *job)
     pool->free = job;
 }
 
+void dxi_job_drop_standing(dx_pool *pool, struct dxi_job *job)
+{
+    pool->dropped--;
+    dxi_job_drop(pool, job);
+}
+
 void dxi_jobs_free(dx_pool *pool)
 {
     while (pool->free) {
@@ -142,15 +148,23 @@ void dxi_job_enter(dx_pool *pool, struct dxi_job *job)
     pool->last_in_order = job;
 }
 
+/* It is no longer among the unfinished, and needs less. */
+static void leave_books(dx_pool *pool, struct dxi_job *job)
+{
+    pool->unfinished--;
+    pool->bytes -= job->data.size;
+    if (job->descriptors)
+        drop_descriptors(job);
+    if (job->data.capacity > KEPT_MAX)
+        bytes_free(&job->data);
+}
+
 void dxi_job_end(dx_pool *pool, struct dxi_job *job)
 {
     job->at.state = DXI_JOB_FINISHED;
     job->error = 0;
     job->ended_ns = pool->now_ns;
-    if (job->descriptors)
-        drop_descriptors(job);
-    pool->unfinished--;
-    pool->bytes -= job->data.size;
+    leave_books(pool, job);
     pool->counts.done++;
     dxi_latency_add(&pool->latency, job->ended_ns - job->at.given_ns);
 }
@@ -160,9 +174,7 @@ void dxi_job_finish(dx_pool *pool, struct dxi_job *job, int error)
     job->at.state = DXI_JOB_FINISHED;
     job->error = error;
     job->ended_ns = pool->now_ns;
-    if (job->descriptors)
-        drop_descriptors(job);
-    pool->unfinished--;
+    leave_books(pool, job);
     pool->waiting++;
     if (error == 0) {
         pool->counts.done++;
@@ -221,7 +233,7 @@ int dxi_job_keep_answer(dx_pool *pool, struct dxi_job *job, dx_message *answer)
     job->answer.data = job->answer_data.bytes;
     job->answer.descriptors = descriptors;
     job->answer_data.size = answer->size;
-    pool->bytes += answer->size;
+    pool->answer_bytes += answer->size;
     return 0;
 }
 
@@ -239,8 +251,7 @@ struct dxi_job *dxi_job_next_result(dx_pool *pool)
         dxi_jobs_remove(&pool->finished, job);
     }
     pool->waiting--;
-    pool->bytes -= job->data.size;
     if (job->answer.data && job->answer.data == job->answer_data.bytes)
-        pool->bytes -= job->answer.size;
+        pool->answer_bytes -= job->answer.size;
     return job;
 }

@@ -109,6 +109,9 @@ struct dxi_job *dxi_job_make(dx_pool *pool, const void *data, size_t size);
 /* Let go of a job and of all that it has. */
 void dxi_job_drop(dx_pool *pool, struct dxi_job *job);
 
+/* The same for one that stood for a job that was cancelled. */
+void dxi_job_drop_standing(dx_pool *pool, struct dxi_job *job);
+
 /* Free those that wait to be used again. */
 void dxi_jobs_free(dx_pool *pool);
 

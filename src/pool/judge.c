@@ -89,7 +89,7 @@ void dxi_worker_judge(dx_pool *pool, struct dxi_worker *worker, const dx_exit *e
         struct dxi_job *job = take_last(pool, worker);
 
         if (job->at.dropped)
-            dxi_job_drop(pool, job);
+            dxi_job_drop_standing(pool, job);
         else if (innocent)
             put_back(pool, job, false);
         else if (several)

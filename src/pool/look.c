@@ -25,6 +25,10 @@ enum {
     /* See set_apart(). */
     APART_NS = 5 * 1000 * 1000,
     APART_PAUSE_NS = 500 * 1000 * 1000,
+    /* So many jobs for each are plenty; and how long a nap may be, and must be to be worth it. */
+    PLENTY = 3,
+    NAP_MAX_NS = 200 * 1000,
+    NAP_MIN_NS = 15 * 1000,
     /* An answer that comes within this is prompt. */
     PROMPT_NS = 5 * 1000,
     /* Answers that are taken in a row from one worker. */
@@ -101,7 +105,7 @@ int dxi_worker_watch_channel(dx_pool *pool, struct dxi_worker *worker)
     if (events < 0)
         return events;
     if (dxi_worker_muted(pool, worker))
-        events &= ~POLLIN;
+        events = worker->hung_up ? 0 : events & ~POLLIN;
     if (worker->pause_ns > 0)
         events &= ~POLLOUT;
     if (worker->fds[DXI_SOURCE_WRITE] < 0)
@@ -127,7 +131,12 @@ static bool lull(dx_pool *pool, struct dxi_worker *worker)
         dxi_worker_lull(pool, worker);
         return true;
     }
-    dxi_worker_flush(worker);
+    dxi_worker_flush(pool, worker);
+    if (muted && worker->noticed) {
+        /* It is not listened to, but what it waits for may go on its way. */
+        worker->noticed = false;
+        (void)dxi_channel_send_collected(worker->channel);
+    }
     if (!muted && (worker->noticed || dx_channel_timeout_ms(worker->channel) == 0)) {
         worker->noticed = true;
         return false;
@@ -173,6 +182,8 @@ static bool note_event(dx_pool *pool, const struct dxi_event *event)
     }
     bool news = !worker->noticed;
 
+    if ((event->events & (POLLHUP | POLLERR)) != 0)
+        worker->hung_up = true;
     worker->noticed = true;
     dxi_worker_wake(pool, worker);
     return news;
@@ -220,7 +231,7 @@ struct dxi_job *dxi_pool_take_quick(dx_pool *pool, dx_message *ret_answer)
             return job;
         }
         worker->streak = 0;
-        dxi_worker_flush(worker);
+        dxi_worker_flush(pool, worker);
     }
     return NULL;
 }
@@ -242,9 +253,12 @@ static bool take_from(dx_pool *pool, struct dxi_worker *worker, bool lend, unsig
         }
         if (dxi_pool_can_give(pool))
             dxi_pool_give(pool);
+        /* A job may have failed because it could not be given. */
+        if (lend && dxi_pool_has_news(pool))
+            return true;
     }
     worker->streak = 0;
-    dxi_worker_flush(worker);
+    dxi_worker_flush(pool, worker);
     return false;
 }
 
@@ -391,12 +405,31 @@ static bool spare(dx_pool *pool)
     return false;
 }
 
-static int rest(dx_pool *pool, uint64_t deadline_ns)
+/*
+ * Workers that have plenty to do are left at it for a moment, and their answers taken together: each
+ * wake-up of ours would take the processor from one of them.
+ */
+static void let_them_work(dx_pool *pool, uint64_t until)
+{
+    size_t given = pool->unfinished - pool->queue.count - pool->suspects.count;
+    uint64_t nap;
+
+    if (pool->options.depth != DX_DEPTH_AUTO || pool->ready == 0 || given < PLENTY * pool->ready)
+        return;
+    nap = pool->service_ns * (given / pool->ready) / 4;
+    if (nap > NAP_MAX_NS)
+        nap = NAP_MAX_NS;
+    if (nap >= NAP_MIN_NS && pool->now_ns + nap < until)
+        (void)dxi_os->poll(NULL, 0, pool->now_ns + nap);
+}
+
+static int rest(dx_pool *pool, uint64_t deadline_ns, bool lend)
 {
     uint64_t until = deadline_ns;
 
-    if (spare(pool) || (until != 0 && spin(pool, until)))
+    if (spare(pool) || (lend && dxi_pool_has_news(pool)) || (until != 0 && spin(pool, until)))
         return 0;
+    let_them_work(pool, until);
     uint64_t calm = dxi_pool_settle(pool);
 
     if (calm < until)
@@ -422,5 +455,5 @@ int dxi_pool_turn(dx_pool *pool, uint64_t deadline_ns, bool lend)
     }
     if (takes > 0 || (lend && dxi_pool_has_news(pool)))
         return dxi_pool_watch(pool, 0) < 0 ? -EIO : 0;
-    return rest(pool, deadline_ns);
+    return rest(pool, deadline_ns, lend);
 }

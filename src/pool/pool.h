@@ -66,7 +66,9 @@ struct dxi_worker {
     bool noticed; /* its channel has an event that was not looked at */
     bool clogged; /* it takes no more just now */
     bool alone;   /* it has a suspect, or is kept for one */
-    bool missed;  /* what was sent last never left: it was gone */
+    bool has_suspect;
+    bool missed;  /* what was sent last never left: it takes nothing more */
+    bool hung_up; /* the kernel says so, and goes on saying it */
     bool full;    /* it leaves when it has done what it has */
     enum dxi_stage stage;
     enum dxi_reason reason;
@@ -134,9 +136,11 @@ struct dx_pool {
     struct dxi_job *first_in_order, *last_in_order; /* of all, if results are ordered */
     struct dxi_job *lent;
     uint64_t last_number;
-    size_t unfinished; /* queued, or with a worker */
-    size_t waiting;    /* finished, and the result not taken */
-    size_t bytes;      /* of jobs and of results that wait */
+    size_t unfinished;   /* queued, or with a worker */
+    size_t waiting;      /* finished, and the result not taken */
+    size_t dropped;      /* cancelled, and still with a worker */
+    size_t bytes;        /* of those that are unfinished */
+    size_t answer_bytes; /* of answers that wait */
 
     enum dxi_pool_state state;
     int watch_fd;
@@ -261,7 +265,7 @@ void dxi_worker_sort(dx_pool *pool, struct dxi_worker *worker);
 bool dxi_worker_refill(dx_pool *pool, struct dxi_worker *worker);
 
 /* Send what is collected for it. */
-void dxi_worker_flush(struct dxi_worker *worker);
+void dxi_worker_flush(dx_pool *pool, struct dxi_worker *worker);
 
 /* A job is no longer with the worker. It is in no list then. */
 void dxi_worker_release(dx_pool *pool, struct dxi_worker *worker);

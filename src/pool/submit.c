@@ -13,10 +13,12 @@
 /* Whether one more would be too many. */
 static bool is_full(const dx_pool *pool, size_t size)
 {
-    size_t count = pool->unfinished + pool->waiting;
-
-    return count > 0 &&
-           (count >= pool->options.queue_limit || pool->bytes + size > pool->options.queue_bytes);
+    if (pool->waiting >= pool->options.queue_limit ||
+        pool->answer_bytes > pool->options.queue_bytes)
+        return true;
+    return pool->unfinished > 0 && (pool->unfinished >= pool->options.queue_limit ||
+                                    pool->bytes > pool->options.queue_bytes ||
+                                    size > pool->options.queue_bytes - pool->bytes);
 }
 
 static int check_state(dx_pool *pool)
@@ -34,11 +36,8 @@ static int check_state(dx_pool *pool)
 /* Whether nothing makes room but the user, who takes results. */
 static bool is_stuck(const dx_pool *pool)
 {
-    if (pool->unfinished == 0)
-        return true;
-    if (pool->waiting == 0 || pool->bytes <= pool->options.queue_bytes)
-        return false;
-    return !pool->options.ordered || pool->first_in_order->at.state == DXI_JOB_FINISHED;
+    return dxi_pool_has_news(pool) && (pool->waiting >= pool->options.queue_limit ||
+                                       pool->answer_bytes > pool->options.queue_bytes);
 }
 
 /* Wait until there is room. Results are kept meanwhile. */
@@ -54,14 +53,14 @@ static int wait_for_room(dx_pool *pool, size_t size, int timeout_ms)
             return dxi_fail(&pool->last, -EDEADLK,
                             "%zu results wait to be taken, and there is no room for another job",
                             pool->waiting);
-        if (last)
-            return dxi_fail(&pool->last, -ETIMEDOUT, "the queue is full: %zu jobs",
-                            pool->unfinished + pool->waiting);
-        error = dxi_pool_turn(pool, deadline, false);
+        error = dxi_pool_turn(pool, last ? 0 : deadline, false);
         if (error == 0)
             error = check_state(pool);
         if (error < 0)
             return error;
+        if (last && is_full(pool, size) && !is_stuck(pool))
+            return dxi_fail(&pool->last, -ETIMEDOUT, "the queue is full: %zu jobs",
+                            pool->unfinished);
         last = deadline != UINT64_MAX && dxi_os->now_ns() >= deadline;
     }
     return 0;
@@ -212,8 +211,10 @@ static int replace(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job
         job->next->previous = standing;
     else
         worker->jobs.last = standing;
+    pool->dropped++;
     /* From now on it has the grace of one that was cancelled. */
-    worker->head_since_ns = 0;
+    if (!job->previous)
+        worker->head_since_ns = 0;
     dxi_worker_wake(pool, worker);
     return 0;
 }

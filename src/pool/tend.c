@@ -25,7 +25,7 @@ static uint64_t milliseconds(int value)
 /* How many workers there are to be. */
 static size_t wanted(const dx_pool *pool)
 {
-    size_t count = pool->unfinished;
+    size_t count = pool->unfinished + pool->dropped;
 
     if (pool->state > DXI_POOL_DRAINING)
         return 0;
@@ -61,7 +61,7 @@ void dxi_pool_fail(dx_pool *pool, int error, const char *text)
             dxi_jobs_remove(&worker->jobs, job);
             dxi_worker_release(pool, worker);
             if (job->at.dropped)
-                dxi_job_drop(pool, job);
+                dxi_job_drop_standing(pool, job);
             else
                 dxi_job_fail(pool, job, -ECONNABORTED, NULL, text);
         }
@@ -181,6 +181,9 @@ static void tend_head(dx_pool *pool, struct dxi_worker *worker)
     dxi_worker_stamp(pool, worker);
     if (time == 0)
         return;
+    /* It may have answered, and nobody listens. */
+    if (dxi_worker_muted(pool, worker))
+        worker->head_since_ns = pool->now_ns;
     if (worker->head_since_ns + time > pool->now_ns)
         dxi_pool_due(pool, worker->head_since_ns + time);
     else if (worker->jobs.first->at.dropped)
@@ -194,7 +197,7 @@ static bool is_too_large(dx_pool *pool, struct dxi_worker *worker)
 {
     uint64_t size;
 
-    if (pool->options.recycle_bytes == 0 ||
+    if (pool->options.recycle_bytes == 0 || worker->answered == 0 ||
         pool->now_ns - worker->size_looked_ns < milliseconds(SIZE_LOOK_MS))
         return false;
     worker->size_looked_ns = pool->now_ns;
@@ -236,16 +239,21 @@ static void tend_ready(dx_pool *pool, struct dxi_worker *worker)
         tend_head(pool, worker);
     else
         tend_idle(pool, worker);
-    if (worker->stage == DXI_STAGE_READY && pool->options.recycle_bytes > 0) {
-        if (!worker->full && is_too_large(pool, worker))
-            dxi_worker_fill(pool, worker);
-        dxi_pool_due(pool, worker->size_looked_ns + milliseconds(SIZE_LOOK_MS));
-    }
+    if (worker->stage != DXI_STAGE_READY || worker->full || pool->options.recycle_bytes == 0)
+        return;
+    if (is_too_large(pool, worker))
+        dxi_worker_fill(pool, worker);
+    else
+        dxi_pool_due(pool, pool->now_ns + milliseconds(SIZE_LOOK_MS));
 }
 
 static void tend(dx_pool *pool, struct dxi_worker *worker)
 {
     dxi_worker_pass_held(pool, worker);
+    if (worker->stage != DXI_STAGE_EMPTY && worker->watched[DXI_SOURCE_DEATH] == 0) {
+        dxi_worker_bury(pool, worker);
+        return;
+    }
     switch (worker->stage) {
     case DXI_STAGE_EMPTY:
         break;

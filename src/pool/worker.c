@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* How long the kernel may take to kill before that is looked at again. */
-enum { KILL_MS = 10000, STOP_MS_DEFAULT = 1000 };
+/* How long the kernel may take to kill before that is looked at again, and a tracer to let go. */
+enum { KILL_MS = 10000, STOP_MS_DEFAULT = 1000, TRACED_MS = 10 };
 
 static void empty(struct dxi_worker *worker)
 {
@@ -25,7 +25,7 @@ static void empty(struct dxi_worker *worker)
     worker->unsent = 0;
     worker->answered = 0;
     worker->clogged = worker->alone = worker->noticed = worker->full = false;
-    worker->missed = false;
+    worker->missed = worker->hung_up = worker->has_suspect = false;
     worker->pause_ns = 0;
     worker->said_size = 0;
     worker->fault[0] = '\0';
@@ -141,6 +141,8 @@ static void retire(dx_pool *pool, struct dxi_worker *worker, enum dxi_stage stag
         pool->ready--;
     if (worker->stage <= DXI_STAGE_READY)
         pool->leaving++;
+    if (pool->reserved == worker)
+        pool->reserved = NULL;
     if (worker->reason == DXI_REASON_NONE)
         worker->reason = reason;
     worker->stage = stage;
@@ -225,8 +227,12 @@ void dxi_worker_bury(dx_pool *pool, struct dxi_worker *worker)
     dx_failure story;
     dx_exit exit;
 
-    if (dx_process_wait(worker->process, &exit, DX_NOW) < 0)
+    if (dx_process_wait(worker->process, &exit, DX_NOW) < 0) {
+        /* A tracer has it first. The pidfd would say the same again and again. */
+        (void)dxi_worker_watch(pool, worker, DXI_SOURCE_DEATH, 0);
+        dxi_pool_due(pool, dxi_os->now_ns() + TRACED_MS * DXI_NS_PER_MS);
         return;
+    }
     /* What it had said before counts, to the end. */
     do
         worker->noticed = true;
