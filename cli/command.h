@@ -20,6 +20,7 @@ typedef struct command {
 
 extern const command command_bench;
 extern const command command_demo;
+extern const command command_map;
 extern const command command_talk;
 
 /* The longest time that can be asked for: 24 days fit into an int of milliseconds. */

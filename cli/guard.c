@@ -30,8 +30,9 @@ static int signal_by_pidfd(int signal, unsigned flags)
  * is left. So when the leader has been reaped and a process bears that number, it is a new one, and
  * the group is gone; when none bears it, the number is the group's, or nobody's.
  */
-static void kill_group(pid_t group)
+static void kill_group(const void *context)
 {
+    const pid_t group = *(const pid_t *)context;
     int error = signal_by_pidfd(SIGKILL, SIGNAL_PROCESS_GROUP);
 
     if (error != -EINVAL && error != -ENOSYS)
@@ -42,9 +43,9 @@ static void kill_group(pid_t group)
 }
 
 /* Wait for a word from the command, which means that all is well, or for its end without one. */
-static int guard_main(dx_channel *command, void *arg)
+static int guard_main(dx_channel *command, void *context)
 {
-    const pid_t *group = arg;
+    const guard_task *task = context;
     dx_message word;
 
     /* A signal to all that is called duplex is for the command to act on. */
@@ -53,25 +54,32 @@ static int guard_main(dx_channel *command, void *arg)
     signal(SIGHUP, SIG_IGN);
     prctl(PR_SET_NAME, "duplex-guard", 0, 0, 0);
     if (dx_recv(command, &word, DX_FOREVER) != 1)
-        kill_group(*group);
+        task->kill(task->context);
     return 0;
+}
+
+int guard_start(dx_process **ret, guard_task task, const dx_descriptor *descriptor,
+                dx_failure *ret_failure)
+{
+    const dx_process_options options = {
+        .channel = {.spin_us = -1},
+        .stdio = {{.mode = DX_STDIO_NULL}, {.mode = DX_STDIO_NULL}, {.mode = DX_STDIO_NULL}},
+        .descriptors = descriptor,
+        .descriptor_count = descriptor ? 1 : 0,
+        .directory = "/",
+        .group = DX_GROUP_SESSION,
+        .failure = ret_failure,
+    };
+
+    return dx_fork(ret, guard_main, &task, &options);
 }
 
 int guard_open(dx_process **ret, dx_process *child, dx_failure *ret_failure)
 {
     pid_t group = dx_process_pid(child);
     const dx_descriptor leader = {.fd = dx_process_fd(child), .target = LEADER_PIDFD};
-    const dx_process_options options = {
-        .channel = {.spin_us = -1},
-        .stdio = {{.mode = DX_STDIO_NULL}, {.mode = DX_STDIO_NULL}, {.mode = DX_STDIO_NULL}},
-        .descriptors = &leader,
-        .descriptor_count = 1,
-        .directory = "/",
-        .group = DX_GROUP_SESSION,
-        .failure = ret_failure,
-    };
 
-    return dx_fork(ret, guard_main, &group, &options);
+    return guard_start(ret, (guard_task){kill_group, &group}, &leader, ret_failure);
 }
 
 void guard_dismiss(dx_process *guard)

@@ -17,6 +17,16 @@
  */
 int guard_open(dx_process **ret, dx_process *child, dx_failure *ret_failure);
 
+/* What a guard does when the command was killed; the context is as it was when the guard started. */
+typedef struct guard_task {
+    void (*kill)(const void *context);
+    const void *context;
+} guard_task;
+
+/* Have something else done then. The descriptor, or NULL, goes to the guard. As guard_open(). */
+int guard_start(dx_process **ret, guard_task task, const dx_descriptor *descriptor,
+                dx_failure *ret_failure);
+
 /* Tell the guard that there is nothing left to guard, and see it go. NULL is fine. */
 void guard_dismiss(dx_process *guard);
 

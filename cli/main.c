@@ -17,7 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const command *const commands[] = {&command_demo, &command_talk, &command_bench};
+static const command *const commands[] = {&command_demo, &command_talk, &command_map,
+                                          &command_bench};
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

@@ -62,8 +62,7 @@ static void deadline_passed(relay *self)
         what = "has not taken all that it was sent, and was silent";
     /* Programs whose standard output is no terminal collect it by the block unless told otherwise.
      */
-    else if (!self->options->unbuffer && (self->options->handover == DX_HANDOVER_STDIO ||
-                                          self->options->handover == DX_HANDOVER_PIPES))
+    else if (!self->options->unbuffer && handover_is_stdio(&self->options->handover))
         hint = "; if it holds its answers back, --unbuffer may help";
     complain("'%s' %s for %g s%s", relay_name(self), what, self->options->timeout_ms / 1000.0,
              hint);

@@ -14,4 +14,7 @@ enum {
     STATUS_SIGNAL = 128          /* plus the number of the signal that ended it */
 };
 
+/* The status for a program that did not start, with this negative errno value. */
+int status_of_start(int result);
+
 #endif

@@ -42,49 +42,20 @@ static const char *name_of(const talk_run *self)
     return self->options->argv[0];
 }
 
-/* The status for a program that did not start: what env(1) and the shells say. */
-static int status_of_start(int result)
-{
-    switch (result) {
-    case -ENOENT:
-        return STATUS_NOT_FOUND;
-    case -EAGAIN:
-    case -EINVAL:
-    case -EMFILE:
-    case -ENFILE:
-    case -ENOMEM:
-    case -EOPNOTSUPP:
-        return STATUS_FAILURE;
-    default:
-        return STATUS_CANNOT_EXECUTE;
-    }
-}
-
 static int start(talk_run *self, char *const argv[])
 {
     const talk_options *options = self->options;
     dx_failure failure = {0};
     dx_process_options process_options = {
         .channel = {.framing = options->framing},
-        .handover = options->handover,
-        .handover_variable = options->handover_text,
-        .channel_target = options->read_fd,
-        .channel_write_target = options->write_fd,
         .group = DX_GROUP_NEW,
         .die_with_parent = true,
         .failure = &failure,
     };
     int result;
 
-    if (options->handover == DX_HANDOVER_STDIO || options->handover == DX_HANDOVER_PIPES) {
-        process_options.descriptors = self->inherited.list;
-        process_options.descriptor_count = self->inherited.count;
-    } else {
-        /* Our standard output is for messages alone: what else the program prints is for people. */
-        process_options.stdio[STDIN_FILENO].mode = DX_STDIO_NULL;
-        process_options.stdio[STDOUT_FILENO].mode = DX_STDIO_DESCRIPTOR;
-        process_options.stdio[STDOUT_FILENO].fd = STDERR_FILENO;
-    }
+    handover_apply(&options->handover, &process_options, self->inherited.list,
+                   self->inherited.count);
     result = dx_spawn(&self->process, argv, &process_options);
     if (result == 0)
         return 0;

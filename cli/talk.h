@@ -6,6 +6,8 @@
 #ifndef CLI_TALK_H
 #define CLI_TALK_H
 
+#include "handover.h"
+
 #include <duplex.h>
 
 #include <stdbool.h>
@@ -16,9 +18,7 @@ typedef struct talk_options {
     /* DX_FRAMING_RAW: bytes go through as they are. Else messages, which are lines on our side. */
     dx_framing framing;
 
-    dx_handover handover;
-    const char *handover_text; /* of ENV and LISTEN, as dx_process_options.handover_variable */
-    int read_fd, write_fd;     /* of FDS, in the program; 0: the default */
+    handover_choice handover;
 
     int timeout_ms; /* how long the program may owe something and be silent; DX_FOREVER: any time */
     int grace_ms;   /* how long it may take to stop after each of the steps */

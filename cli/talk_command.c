@@ -4,10 +4,8 @@
 
 #include "talk.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define GRACE_MS 500
 #define FRAMINGS                                                                                   \
@@ -15,104 +13,16 @@
 
 enum { KEY_TRACE = 256, KEY_UNBUFFER, KEY_GRACE };
 
-typedef struct talk_arguments {
-    talk_options talk;
-    bool handover_given;
-} talk_arguments;
-
-/* Read a descriptor's number. Returns where it ends, or NULL if it is none for a channel. */
-static const char *parse_number(const char *text, int *ret)
-{
-    char *end;
-    long number = strtol(text, &end, 10);
-
-    if (*text < '0' || *text > '9' || number <= STDERR_FILENO || number > INT_MAX)
-        return NULL;
-    *ret = (int)number;
-    return end;
-}
-
-/* "3,4": what the program reads and what it writes. */
-static bool parse_numbers(const char *text, talk_options *talk)
-{
-    text = parse_number(text, &talk->read_fd);
-    if (text && *text == ',')
-        text = parse_number(text + 1, &talk->write_fd);
-    else
-        text = NULL;
-    return text && *text == '\0' && talk->read_fd != talk->write_fd;
-}
-
-static bool is_variable(const char *text)
-{
-    return *text != '\0' && (*text < '0' || *text > '9') &&
-           text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")] ==
-               '\0';
-}
-
-static void parse_handover(const char *argument, talk_options *talk, struct argp_state *state)
-{
-    static const char *const names[] = {
-        [DX_HANDOVER_ENV] = "env", [DX_HANDOVER_STDIO] = "stdio",   [DX_HANDOVER_PIPES] = "pipes",
-        [DX_HANDOVER_FDS] = "fds", [DX_HANDOVER_LISTEN] = "listen", [DX_HANDOVER_ARGV] = "argv"};
-    size_t size = strcspn(argument, ":");
-    const char *text = argument[size] == ':' ? argument + size + 1 : NULL;
-    size_t i;
-
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strlen(names[i]) == size && memcmp(names[i], argument, size) == 0)
-            break;
-    }
-    talk->handover = (dx_handover)i;
-    talk->handover_text = NULL;
-    talk->read_fd = talk->write_fd = 0;
-    switch (i) {
-    case DX_HANDOVER_ENV:
-        if (text && !is_variable(text))
-            argp_error(state, "'%s' cannot be the name of an environment variable", text);
-        talk->handover_text = text;
-        return;
-    case DX_HANDOVER_LISTEN:
-        if (text && *text == '\0')
-            argp_error(state, "the name after 'listen:' is missing");
-        talk->handover_text = text;
-        return;
-    case DX_HANDOVER_FDS:
-        if (text && !parse_numbers(text, talk))
-            argp_error(state,
-                       "the descriptors must be two different numbers above 2, as in fds:3,4, "
-                       "not '%s'",
-                       text);
-        return;
-    case DX_HANDOVER_STDIO:
-    case DX_HANDOVER_PIPES:
-    case DX_HANDOVER_ARGV:
-        if (!text)
-            return;
-        break;
-    default:
-        break;
-    }
-    argp_error(state,
-               "the handover must be env, env:VARIABLE, stdio, pipes, fds, fds:READ,WRITE, listen, "
-               "listen:NAME or argv, not '%s'",
-               argument);
-}
-
 /* What an option that takes a value says. */
-static void parse_value(int key, char *argument, talk_arguments *arguments,
-                        struct argp_state *state)
+static void parse_value(int key, char *argument, talk_options *talk, struct argp_state *state)
 {
-    talk_options *talk = &arguments->talk;
-
     switch (key) {
     case 'f':
         if (dx_framing_by_name(&talk->framing, argument) < 0)
             argp_error(state, "the framing must be " FRAMINGS ", not '%s'", argument);
         return;
     case 'H':
-        arguments->handover_given = true;
-        parse_handover(argument, talk, state);
+        handover_parse(&talk->handover, argument, state);
         return;
     case 't':
         talk->timeout_ms = command_parse_seconds(argument);
@@ -137,26 +47,16 @@ static void parse_value(int key, char *argument, talk_arguments *arguments,
 }
 
 /* What can only be said when all options are known. */
-static void complete(talk_arguments *arguments, struct argp_state *state)
+static void complete(talk_options *talk, struct argp_state *state)
 {
-    talk_options *talk = &arguments->talk;
-    bool found = false;
-    size_t i;
-
     if (!talk->argv)
         argp_error(state, "no program was given");
-    if (!arguments->handover_given && talk->framing != DX_FRAMING_NATIVE &&
-        talk->framing != DX_FRAMING_NODE)
-        talk->handover = DX_HANDOVER_PIPES;
-    for (i = 1; talk->argv && talk->argv[i]; i++)
-        found = found || strstr(talk->argv[i], "{fd}");
-    if (talk->handover == DX_HANDOVER_ARGV && !found)
-        argp_error(state, "the handover argv needs {fd} in an argument of the program");
+    handover_complete(&talk->handover, talk->framing, talk->argv, state);
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
-    talk_arguments *arguments = state->input;
+    talk_options *talk = state->input;
 
     switch (key) {
     case 'f':
@@ -164,21 +64,21 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 't':
     case KEY_GRACE:
     case KEY_TRACE:
-        parse_value(key, argument, arguments, state);
+        parse_value(key, argument, talk, state);
         return 0;
     case KEY_UNBUFFER:
-        arguments->talk.unbuffer = true;
+        talk->unbuffer = true;
         return 0;
     case 'q':
-        arguments->talk.quiet = true;
+        talk->quiet = true;
         return 0;
     case ARGP_KEY_ARG:
         /* The program, and all that follows is its own. argv ends with NULL. */
-        arguments->talk.argv = &state->argv[state->next - 1];
+        talk->argv = &state->argv[state->next - 1];
         state->next = state->argc;
         return 0;
     case ARGP_KEY_END:
-        complete(arguments, state);
+        complete(talk, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -235,15 +135,15 @@ static const struct argp argp = {
 
 static int run(int argc, char **argv, bool quiet)
 {
-    talk_arguments arguments = {
-        .talk = {.framing = DX_FRAMING_RAW,
-                 .timeout_ms = DX_FOREVER,
-                 .grace_ms = GRACE_MS,
-                 .quiet = quiet},
+    talk_options talk_as = {
+        .framing = DX_FRAMING_RAW,
+        .timeout_ms = DX_FOREVER,
+        .grace_ms = GRACE_MS,
+        .quiet = quiet,
     };
 
-    command_parse(&argp, argc, argv, &arguments);
-    return talk(&arguments.talk);
+    command_parse(&argp, argc, argv, &talk_as);
+    return talk(&talk_as);
 }
 
 const command command_talk = {

@@ -2,6 +2,8 @@
 /* A conversation, written down; see trace.h. */
 #include "trace.h"
 
+#include "escape.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -147,65 +149,6 @@ static void write_line(trace *self, char *line, size_t size)
     if (self->on && (self->left_out > 0 || !keep(self, line, size)))
         self->left_out++;
     write_kept(self);
-}
-
-/* The size of the printable character of UTF-8 that stands there; 0 if none does. */
-static size_t character_at(const unsigned char *text, size_t size)
-{
-    static const struct {
-        unsigned char mask, lead;
-        unsigned long least;
-    } kinds[] = {
-        {0, 0, 0}, {0x80, 0, 0x20}, {0xe0, 0xc0, 0xa0}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-    unsigned long point;
-    size_t length = 1;
-    size_t i;
-
-    while (length < 5 && (text[0] & kinds[length].mask) != kinds[length].lead)
-        length++;
-    if (length == 5 || length > size)
-        return 0;
-    point = text[0] & (unsigned char)~kinds[length].mask;
-    for (i = 1; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | (text[i] & 0x3f);
-    }
-    /* Neither a control character, nor one that turns the direction of writing around. */
-    if (point < kinds[length].least || point == 0x7f || point == '\\' || point > 0x10ffff ||
-        (point >= 0xd800 && point < 0xe000) || (point >= 0x2028 && point <= 0x202e) ||
-        (point >= 0x2066 && point <= 0x2069))
-        return 0;
-    return length;
-}
-
-/* Add text as it may be shown. At most four times its size. */
-static size_t escape(char *line, const unsigned char *text, size_t size)
-{
-    static const char named[] = "\nn\tt\rr\\\\";
-    char *next = line;
-    size_t i = 0;
-
-    while (i < size) {
-        size_t length = character_at(text + i, size - i);
-        const char *name = length > 0 ? NULL : memchr(named, text[i], sizeof(named) - 1);
-
-        if (length > 0) {
-            memcpy(next, text + i, length);
-            next += length;
-            i += length;
-            continue;
-        }
-        /* Only the first of each pair is what has a name. */
-        if (name && (name - named) % 2 == 0) {
-            *next++ = '\\';
-            *next++ = name[1];
-        } else {
-            next += sprintf(next, "\\x%02x", text[i]);
-        }
-        i++;
-    }
-    return (size_t)(next - line);
 }
 
 static void write_text(trace *self, trace_direction direction, const struct timespec *when,

@@ -12,8 +12,8 @@ check "the list names workloads and rows"
 run "$DUPLEX" bench --list
 expect_status 0
 expect_silence
-for name in rtt-64 rtt-1m rtt-busy oneway-64k calls-64 spawn-1g idle raw_stream duplex_stream \
-    duplex_stream_socket duplex_seqpacket duplex_dgram limit_ping_pong; do
+for name in rtt-64 rtt-1m rtt-busy oneway-64k calls-64 spawn-1g pool-100 idle raw_stream duplex_stream \
+    duplex_stream_socket duplex_seqpacket duplex_dgram duplex_pool duplex_pool_16 limit_ping_pong; do
     grep -q "^  $name " "$work/out" || fail "$name is not in the list"
 done
 
@@ -31,7 +31,7 @@ grep -q '^rtt-64, same: round trip of 64 B' "$work/out" || fail "the table has n
 
 check "the figures are one JSON object, alone on standard output"
 # shellcheck disable=SC2086 # a list of words
-run "$DUPLEX" bench --json $little rtt-64 'calls-*' oneway-1k rtt-busy
+run "$DUPLEX" bench --json $little rtt-64 'calls-*' oneway-1k rtt-busy pool
 expect_status 0
 expect_silence
 if command -v python3 >/dev/null; then
@@ -42,11 +42,15 @@ datetime.datetime.strptime(report["date"], "%Y-%m-%dT%H:%M:%SZ")
 assert report["machine"]["cpus"] >= 1 and report["machine"]["kernel"].startswith("Linux"), report
 assert report["passes"] == 1 and report["unit"] == "seconds per operation", report
 assert [group["workload"] for group in report["groups"]] == [
-    "rtt-64", "rtt-busy", "oneway-1k", "calls-64"], report
+    "rtt-64", "rtt-busy", "oneway-1k", "calls-64", "pool-100"], report
 for group in report["groups"]:
     assert group["placement"] == "same", group
     names = [row["name"] for row in group["rows"]]
-    assert "raw_stream" in names and "duplex_stream" in names, names
+    if group["kind"] == "pool":
+        assert names == ["duplex_pool", "duplex_pool_16", "duplex_pool_socket",
+                         "duplex_pool_socket_16"], names
+    else:
+        assert "raw_stream" in names and "duplex_stream" in names, names
     for row in group["rows"]:
         assert "failed" not in row and "skipped" not in row, row
         assert row["operations"] >= 16, row
@@ -94,7 +98,7 @@ refused "the time of a run must be a number" --seconds 0
 refused "unrecognized option '--nosuch'" --nosuch
 
 for signal in INT:130 TERM:143 HUP:129; do
-    for workload in rtt-64 rtt-busy spawn-1g; do
+    for workload in rtt-64 rtt-busy spawn-1g pool-100; do
         check "SIG${signal%:*} stops it in $workload, and no process is left"
         reach=--foreground interrupt "${signal%:*}" 0.6 "$DUPLEX" bench -p 25 --seconds 1 $workload
         expect_status "${signal#*:}"

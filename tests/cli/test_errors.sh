@@ -24,10 +24,11 @@ for arguments in "--help" "help"; do
     expect_data "Usage: duplex"
     expect_data "  demo "
     expect_data "  talk "
+    expect_data "  map "
     expect_silence
 done
 
-for command in demo talk; do
+for command in demo talk map; do
     for arguments in "$command --help" "help $command"; do
         check "'$arguments' explains the command"
         # shellcheck disable=SC2086
