@@ -14,7 +14,7 @@ complain() {
 }
 
 documents="README.md README.zh-CN.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/wire.md
-    tests/vectors/README.md clients/README.md clients/bash/README.md docs/framings.md docs/handovers.md docs/lane.md"
+    tests/vectors/README.md clients/README.md clients/bash/README.md docs/framings.md docs/handovers.md docs/lane.md docs/pool.md"
 
 # Pieces of code are another language: what follows looks at the text alone.
 prose() {

@@ -42,6 +42,16 @@ expect_example calls "parent: 7 --> 49" "parent: seven is refused: that is no nu
 
 expect_example in_place "100 pictures, light 316800000"
 
+check "the example pool"
+run "$examples/pool" </dev/null
+sed 's/ (core dumped)//' "$work/out" >"$work/without" # whether it is, is the machine's affair
+mv "$work/without" "$work/out"
+expect_status 0
+expect_silence
+expect_output "11 * 11 = 121" "12 * 12 = 144" \
+    "13 * 13: tried 2 times, the last worker was killed by SIGABRT" "14 * 14 = 196" "15 * 15 = 225"
+expect_no_process
+
 expect_example line_filter "i am your child" "(nothing)" "you are my child!"
 
 check "spawn_program tells, by name, that its program is missing"
