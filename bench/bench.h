@@ -22,10 +22,21 @@ enum { VALUES_MAX = 200, PASSES_MAX = 25, ROWS_MAX = 64, GROUPS_MAX = 64, REASON
  */
 struct peer;
 
-enum work { WORK_ROUND_TRIP, WORK_ONE_WAY, WORK_CALLS, WORK_SPAWN, WORK_BUSY, WORK_IDLE };
+enum work {
+    WORK_ROUND_TRIP,
+    WORK_ONE_WAY,
+    WORK_CALLS,
+    WORK_SPAWN,
+    WORK_BUSY,
+    WORK_IDLE,
+    WORK_POOL
+};
 
 /* How many requests are open at one time in WORK_CALLS. */
 enum { CALLS_OPEN = 64 };
+
+/* How many workers share the jobs of WORK_POOL. */
+enum { POOL_WORKERS = 2 };
 
 /* Where the two processes of a pair run. */
 enum placement {
@@ -49,7 +60,7 @@ struct task {
 struct figures {
     double elapsed;
     double parent_cpu;
-    double child_cpu;
+    double child_cpu; /* WORK_POOL: of all workers */
     double p50, p99;  /* of single round trips, where they were timed one by one; else 0 */
     double busy_loss; /* WORK_BUSY: the share of their work that the busy processes did not do */
     double idle_parent, idle_child; /* WORK_IDLE: processor time per second of silence */
@@ -166,7 +177,7 @@ const struct row *group_limit(const struct group *group);
 /* Whether the figures of a group are shown as rates, of which more is better. */
 static inline bool group_is_rate(const struct group *group)
 {
-    return group->work == WORK_ONE_WAY || group->work == WORK_CALLS;
+    return group->work == WORK_ONE_WAY || group->work == WORK_CALLS || group->work == WORK_POOL;
 }
 /* Whether a row takes part in a group's ratios at all: time at rest is no operation. */
 static inline bool group_has_ratios(const struct group *group)

@@ -5,8 +5,8 @@
 # Whoever includes this has the target duplex_bench, and its files in duplex_bench_sources.
 set(duplex_bench_sources)
 foreach(name IN ITEMS alone busy effort figures idle latency machine measure plan report run spawn stats
-        targets text peers/side peers/bytes peers/raw_stream peers/duplex peers/limit_ping_pong
-        peers/limit_memcpy)
+        targets text peers/side peers/bytes peers/raw_stream peers/duplex peers/pool
+        peers/limit_ping_pong peers/limit_memcpy)
     list(APPEND duplex_bench_sources ${CMAKE_CURRENT_LIST_DIR}/${name}.c)
 endforeach()
 if(NOT TARGET duplex_bench)

@@ -144,8 +144,8 @@ static void put_row(struct json *json, const struct group *group, const struct r
 
 static void put_group(struct json *json, const struct group *group)
 {
-    static const char *const kinds[] = {"round_trip", "one_way",         "calls",
-                                        "spawn",      "round_trip_busy", "idle"};
+    static const char *const kinds[] = {"round_trip",      "one_way", "calls", "spawn",
+                                        "round_trip_busy", "idle",    "pool"};
     const struct row *reference = group_reference(group);
     const struct row *limit = group_limit(group);
 

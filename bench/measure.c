@@ -47,6 +47,8 @@ static int run_phase(const struct assignment *assignment, void *pair, uint64_t c
         return peer->round_trip(pair, task->size, count);
     if (task->work == WORK_CALLS)
         return peer->calls(pair, task->size, count, task->corked);
+    if (task->work == WORK_POOL)
+        return peer->jobs(pair, task->size, count);
     return peer->one_way(pair, task->size, count, task->corked);
 }
 
@@ -108,7 +110,8 @@ static int converse(void *shared, const void *argument)
     if (error == 0)
         error = assignment->peer->open(assignment->peer, &trial, &pair);
     if (error == 0) {
-        error = run_phase(assignment, pair, trial.task.warm_up);
+        if (trial.task.warm_up > 0)
+            error = run_phase(assignment, pair, trial.task.warm_up);
         if (error == 0)
             error = run_timed(assignment, pair, busy, alone, figures);
         closed = assignment->peer->close(pair);
@@ -163,20 +166,35 @@ static int run_row(const struct group *group, struct row *row, const struct effo
     return error;
 }
 
+static uint64_t first_count(const struct group *group, const struct row *row)
+{
+    uint64_t count = FIRST_BYTES / group->size;
+
+    if (row->peer->first_count > 0)
+        return row->peer->first_count;
+    if (!group_is_rate(group))
+        return FIRST_ROUND_TRIPS;
+    return count < FIRST_COUNT ? count : FIRST_COUNT;
+}
+
+static uint64_t warm_up_of(const struct row *row)
+{
+    return row->peer->run_seconds > 0 ? 0 : row->count / 16 + 4;
+}
+
 /*
  * Counts that need about so many seconds. Each run is a better guess than the one before: the first
  * messages of a conversation may be far slower than those that follow.
  */
 static int calibrate(const struct group *group, struct row *row, const struct effort *effort)
 {
-    bool one_way = group->work == WORK_ONE_WAY || group->work == WORK_CALLS;
     double seconds = effort->seconds;
 
     if (group->work == WORK_BUSY && seconds < busy_seconds)
         seconds = busy_seconds;
-    row->count = one_way ? FIRST_BYTES / group->size : FIRST_ROUND_TRIPS;
-    if (row->count > FIRST_COUNT)
-        row->count = FIRST_COUNT;
+    if (seconds < row->peer->run_seconds)
+        seconds = row->peer->run_seconds;
+    row->count = first_count(group, row);
     for (int i = 0; i < CALIBRATIONS_MAX; i++) {
         struct figures figures;
         double count;
@@ -184,7 +202,7 @@ static int calibrate(const struct group *group, struct row *row, const struct ef
 
         if (row->count < COUNT_MIN)
             row->count = COUNT_MIN;
-        row->warm_up = row->count / 16 + 4;
+        row->warm_up = warm_up_of(row);
         error = run_row(group, row, effort, TO_CALIBRATE, &figures);
         if (error < 0)
             return error;
@@ -196,7 +214,7 @@ static int calibrate(const struct group *group, struct row *row, const struct ef
         if (count > COUNT_MAX)
             count = COUNT_MAX;
         row->count = (uint64_t)count;
-        row->warm_up = row->count / 16 + 4;
+        row->warm_up = warm_up_of(row);
         if (figures.elapsed > seconds / 4)
             break;
     }

@@ -24,7 +24,7 @@ struct workload {
     const char *reference;
 };
 
-/* Nobody calls over a bare socket: there libuv is what people use. */
+/* Nobody calls over a bare socket, or shares work so: there others are what people use. */
 static const struct workload workloads[] = {
     {"rtt-64", WORK_ROUND_TRIP, 64, PINNED | SAME | FREE, false, "raw_stream"},
     {"rtt-1k", WORK_ROUND_TRIP, 1024, PINNED, false, "raw_stream"},
@@ -39,6 +39,7 @@ static const struct workload workloads[] = {
     {"spawn-10m", WORK_SPAWN, (size_t)10 << 20, FREE, false, "posix_spawn"},
     {"spawn-1g", WORK_SPAWN, (size_t)1 << 30, FREE, false, "posix_spawn"},
     {"spawn-4g", WORK_SPAWN, (size_t)4 << 30, FREE, false, "posix_spawn"},
+    {"pool-100", WORK_POOL, 100, FREE, false, "python_imap"},
     {"idle", WORK_IDLE, 64, PINNED, false, "raw_stream"},
 };
 
@@ -104,6 +105,10 @@ static bool has_part(const struct peer *peer, const struct group *group, bool co
         if (!peer->calls)
             return false;
         break;
+    case WORK_POOL:
+        if (!peer->jobs)
+            return false;
+        break;
     case WORK_IDLE:
         if (!peer->idle)
             return false;
@@ -166,8 +171,9 @@ size_t plan_make(struct group groups[GROUPS_MAX], const struct effort *effort)
         const struct workload *workload = &workloads[i];
         unsigned places = effort->placements ? effort->placements : workload->placements;
 
-        /* A child that is started inherits the CPU of its parent: there is no pair to pin. */
-        if (workload->work == WORK_SPAWN)
+        /* A child that is started inherits the CPU of its parent: there is no pair to pin,
+         * and three processes have not two CPUs each. */
+        if (workload->work == WORK_SPAWN || workload->work == WORK_POOL)
             places &= SAME | FREE;
         if (!wanted(workload->name, effort))
             continue;

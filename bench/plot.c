@@ -31,6 +31,7 @@ struct series {
 struct plot {
     const char *title;
     const char *axis;
+    enum placement placement;
     struct series series[SERIES_MAX]; /* until the one without a title */
     double (*value)(const struct group *group, const struct row *row);
 };
@@ -74,12 +75,12 @@ int plot_available(void)
     return run_gnuplot(arguments, "");
 }
 
-static const struct row *find(const struct group *groups, size_t count, const struct series *series,
-                              const char *name, const struct group **ret_group)
+static const struct row *find(const struct plot *plot, const struct group *groups, size_t count,
+                              const struct series *series, const char *name,
+                              const struct group **ret_group)
 {
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(groups[i].name, series->workload) != 0 ||
-            groups[i].placement != PLACEMENT_PINNED)
+        if (strcmp(groups[i].name, series->workload) != 0 || groups[i].placement != plot->placement)
             continue;
         *ret_group = &groups[i];
         for (unsigned j = 0; j < groups[i].row_count; j++) {
@@ -105,7 +106,7 @@ static unsigned collect_names(const struct plot *plot, const struct group *group
             for (unsigned j = 0; j < groups[i].row_count; j++) {
                 const char *name = groups[i].rows[j].name;
                 const struct group *group;
-                bool known = !find(groups, count, series, name, &group);
+                bool known = !find(plot, groups, count, series, name, &group);
 
                 for (unsigned k = 0; k < found && !known; k++)
                     known = strcmp(names[k], name) == 0;
@@ -118,13 +119,14 @@ static unsigned collect_names(const struct plot *plot, const struct group *group
 }
 
 /* gnuplot refuses to draw bars that are all missing. */
-static bool has_bars(const struct series *series, const struct group *groups, size_t count)
+static bool has_bars(const struct plot *plot, const struct series *series,
+                     const struct group *groups, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct group *group;
 
         for (unsigned j = 0; j < groups[i].row_count; j++) {
-            if (find(groups, count, series, groups[i].rows[j].name, &group))
+            if (find(plot, groups, count, series, groups[i].rows[j].name, &group))
                 return true;
         }
     }
@@ -143,7 +145,7 @@ static double put_data(FILE *out, const struct plot *plot, const struct group *g
         fprintf(out, "\"%s\"", names[i]);
         for (const struct series *series = plot->series; series->title; series++) {
             const struct group *group = NULL;
-            const struct row *row = find(groups, count, series, names[i], &group);
+            const struct row *row = find(plot, groups, count, series, names[i], &group);
 
             if (row) {
                 double value = plot->value(group, row);
@@ -188,7 +190,7 @@ static void put_script(FILE *out, const struct plot *plot, const struct group *g
           "plot ",
           out);
     for (const struct series *series = plot->series; series->title; series++, column++) {
-        if (!has_bars(series, groups, count))
+        if (!has_bars(plot, series, groups, count))
             continue;
         fprintf(out, "%s$data using %u:xtic(1) title \"%s\" linecolor rgb '%s'", separator, column,
                 series->title, series->colour);
@@ -293,6 +295,25 @@ int plot_one_way(const char *path, const struct group *groups, size_t count)
                 {"1 MiB", "oneway-1m", false, "#d55e00"},
             },
         .value = gigabytes,
+    };
+
+    return draw(path, &plot, groups, count);
+}
+
+static double thousands_per_second(const struct group *group, const struct row *row)
+{
+    (void)group;
+    return 1e-3 / stats_median(row->seconds, row->passes);
+}
+
+int plot_pools(const char *path, const struct group *groups, size_t count)
+{
+    static const struct plot plot = {
+        .title = "Jobs of 100 bytes for two workers; higher is better",
+        .axis = "thousand jobs per second, logarithmic",
+        .placement = PLACEMENT_FREE,
+        .series = {{"100 B", "pool-100", false, "#56b4e9"}},
+        .value = thousands_per_second,
     };
 
     return draw(path, &plot, groups, count);

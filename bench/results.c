@@ -79,5 +79,7 @@ int results_write(const char *folder, const struct effort *effort, const struct 
         error = draw(plot_round_trips, path_in(path, folder, "rtt.svg"), groups, count);
     if (error == 0)
         error = draw(plot_one_way, path_in(path, folder, "one_way.svg"), groups, count);
+    if (error == 0)
+        error = draw(plot_pools, path_in(path, folder, "pool.svg"), groups, count);
     return error;
 }

@@ -11,7 +11,7 @@
  */
 int results_prepare(const char *folder);
 
-/* Write results.json, results.md, rtt.svg and one_way.svg. Complains on standard error. */
+/* Write results.json, results.md, rtt.svg, one_way.svg and pool.svg. Complains on standard error. */
 int results_write(const char *folder, const struct effort *effort, const struct group *groups,
                   size_t count);
 
@@ -23,5 +23,6 @@ void markdown_write(FILE *out, const struct effort *effort, const struct group *
 int plot_available(void);
 int plot_round_trips(const char *path, const struct group *groups, size_t count);
 int plot_one_way(const char *path, const struct group *groups, size_t count);
+int plot_pools(const char *path, const struct group *groups, size_t count);
 
 #endif

@@ -11,6 +11,7 @@ enum metric {
     METRIC_COST, /* time per operation; at least so many times as fast, at most so many as slow */
     METRIC_P50,  /* seconds */
     METRIC_LOSS, /* a share */
+    METRIC_RATE, /* operations per second */
 };
 
 struct target {
@@ -57,6 +58,9 @@ static const struct target targets[] = {
      .other_workload = "spawn-10m"},
     {"rtt-busy", FAST(.bound = 2e-6), .metric = METRIC_P50},
     {"rtt-busy", FAST(.bound = 0.2), .metric = METRIC_LOSS},
+    {"pool-100", PLACEMENT_FREE, "duplex_pool", AT_LEAST(25, "python_imap")},
+    {"pool-100", PLACEMENT_FREE, "duplex_pool_16", .bound = 10e6, .at_least = true,
+     .metric = METRIC_RATE},
 };
 
 static const struct group *find_group(const struct group *groups, size_t count, const char *name,
@@ -104,6 +108,8 @@ static void measure(const struct target *target, const struct row *row, const st
         ret->value = stats_median(row->p50, row->noted);
     else if (target->metric == METRIC_LOSS)
         ret->value = stats_median(row->busy_loss, row->passes);
+    else if (target->metric == METRIC_RATE)
+        ret->value = 1 / stats_median(row->seconds, row->passes);
     else
         ret->value = compare(target, row, other);
     ret->met = target->at_least ? ret->value >= target->bound : ret->value <= target->bound;
@@ -111,23 +117,26 @@ static void measure(const struct target *target, const struct row *row, const st
 
 static void describe(const struct target *target, struct verdict *ret)
 {
+    /* What is shown for one second, one share, one operation per second. */
+    static const double scales[] = {1, 1e6, 1, 1e-6};
+    static const char *const units[] = {
+        [METRIC_P50] = "us, median of single round trips",
+        [METRIC_LOSS] = "of the work of the busy processes lost",
+        [METRIC_RATE] = "million jobs/s",
+    };
+
     snprintf(ret->what, sizeof(ret->what), "%s %s, %s%s", target->workload,
              placement_name(target->placement), target->row, target->corked ? " corked" : "");
     if (!target->other)
-        snprintf(ret->against, sizeof(ret->against), "%s",
-                 target->metric == METRIC_P50 ? "us, median of single round trips"
-                                              : "of the work of the busy processes lost");
+        snprintf(ret->against, sizeof(ret->against), "%s", units[target->metric]);
     else
         snprintf(ret->against, sizeof(ret->against), "x %s of %s%s%s%s",
                  target->at_least ? "the speed" : "the time", target->other,
                  target->other_corked ? " corked" : "", target->other_workload ? ", " : "",
                  target->other_workload ? target->other_workload : "");
     ret->at_least = target->at_least;
-    ret->bound = target->bound;
-    if (target->metric == METRIC_P50) {
-        ret->value *= 1e6;
-        ret->bound *= 1e6;
-    }
+    ret->value *= scales[target->metric];
+    ret->bound = target->bound * scales[target->metric];
 }
 
 size_t targets_judge(const struct group *groups, size_t count, struct verdict ret[VERDICTS_MAX])

@@ -31,6 +31,8 @@ double text_shown(const struct group *group, double seconds)
 {
     if (!group_is_rate(group))
         return seconds * 1e6;
+    if (group->work == WORK_POOL)
+        return 1e-3 / seconds;
     return (rate_in_bytes(group) ? (double)group->size * 1e-9 : 1e-6) / seconds;
 }
 
@@ -66,6 +68,11 @@ void text_of_title(char *ret, size_t size, const struct group *group)
     case WORK_IDLE:
         snprintf(what, sizeof(what),
                  "an open conversation in which nobody speaks, ms of CPU in an hour");
+        break;
+    case WORK_POOL:
+        snprintf(what, sizeof(what),
+                 "jobs of %s, %d workers, thousand jobs/s; CPU in us per job, of all workers",
+                 bytes, POOL_WORKERS);
         break;
     }
     snprintf(ret, size, "%s, %s: %s", group->name, placement_name(group->placement), what);

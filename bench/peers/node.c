@@ -5,8 +5,8 @@
 const struct peer peer_node = {
     .name = "node",
     .about = "Node to Node by child_process.fork(); messages are JSON strings",
-    .argument =
-        &(const struct script){"node", "node.mjs", "there is no program node: install nodejs"},
+    .argument = &(const struct script){"node", "node.mjs",
+                                       "there is no program node: install nodejs", NULL},
     .unavailable = script_unavailable,
     .open = script_open,
     .round_trip = script_round_trip,

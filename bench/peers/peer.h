@@ -57,6 +57,19 @@ struct peer {
     int (*calls)(void *pair, size_t size, uint64_t count, bool corked);
 
     /*
+     * Have POOL_WORKERS workers echo count jobs, and note the processor time of them all in
+     * figures->child_cpu. NULL: the peer has no part in WORK_POOL.
+     */
+    int (*jobs)(void *pair, size_t size, uint64_t count);
+
+    /*
+     * Each run starts the workers anew: it is to last this long then, is preceded by no warm-up, and
+     * the first guess is so many jobs. 0: they are started once.
+     */
+    double run_seconds;
+    uint64_t first_count;
+
+    /*
      * Wait so many seconds for a message that does not come, as the peer's users wait for one. NULL:
      * the peer has no part in WORK_IDLE.
      */
@@ -90,6 +103,19 @@ extern const struct peer peer_sdbus;
 extern const struct peer peer_capnp;
 extern const struct peer peer_node;
 extern const struct peer peer_python;
+extern const struct peer peer_duplex_pool;
+extern const struct peer peer_duplex_pool_deep;
+extern const struct peer peer_duplex_pool_socket;
+extern const struct peer peer_duplex_pool_socket_deep;
+extern const struct peer peer_duplex_pool_lines;
+extern const struct peer peer_duplex_pool_lines_deep;
+extern const struct peer peer_python_imap;
+extern const struct peer peer_python_imap_chunks;
+extern const struct peer peer_python_executor;
+extern const struct peer peer_parallel_each;
+extern const struct peer peer_parallel_round_robin_each;
+extern const struct peer peer_parallel_round_robin;
+extern const struct peer peer_xargs_each;
 
 /* What the receiver of a one-way run says when it has everything: one message of this size. */
 enum { ACKNOWLEDGEMENT_SIZE = 8 };

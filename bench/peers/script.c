@@ -18,7 +18,9 @@ struct pair {
     const char *name;
     pid_t parent; /* the script, which is the parent of the pair */
     FILE *to, *from;
-    clockid_t parent_clock, child_clock;
+    clockid_t parent_clock;
+    clockid_t child_clocks[POOL_WORKERS];
+    unsigned children;
     char line[256]; /* that came last */
 };
 
@@ -63,6 +65,15 @@ static double seconds_of(clockid_t clock)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+static double seconds_of_children(const struct pair *pair)
+{
+    double seconds = 0;
+
+    for (unsigned i = 0; i < pair->children; i++)
+        seconds += seconds_of(pair->child_clocks[i]);
+    return seconds;
+}
+
 static int read_line(struct pair *pair)
 {
     if (!fgets(pair->line, sizeof(pair->line), pair->from)) {
@@ -77,7 +88,7 @@ static int run(struct pair *pair, uint64_t count)
 {
     struct figures *figures = pair->trial->figures;
     double parent_cpu = seconds_of(pair->parent_clock);
-    double child_cpu = seconds_of(pair->child_clock);
+    double child_cpu = seconds_of_children(pair);
     int error;
 
     fprintf(pair->to, "%" PRIu64 "\n", count);
@@ -87,7 +98,7 @@ static int run(struct pair *pair, uint64_t count)
     if (error < 0)
         return error;
     figures->parent_cpu = seconds_of(pair->parent_clock) - parent_cpu;
-    figures->child_cpu = seconds_of(pair->child_clock) - child_cpu;
+    figures->child_cpu = seconds_of_children(pair) - child_cpu;
     if (strcmp(pair->line, "ok") != 0) {
         trial_fails(pair->trial, "%s: %s", pair->name, pair->line);
         return -EIO;
@@ -99,10 +110,14 @@ static _Noreturn void become_script(const struct script *script, const struct ta
                                     int output)
 {
     static const char *const works[] = {
-        [WORK_ROUND_TRIP] = "round_trip", [WORK_ONE_WAY] = "one_way", [WORK_CALLS] = "calls"};
+        [WORK_ROUND_TRIP] = "round_trip",
+        [WORK_ONE_WAY] = "one_way",
+        [WORK_CALLS] = "calls",
+        [WORK_POOL] = "pool",
+    };
     char file[4096];
     char size[32];
-    const char *argv[] = {script->program, file, works[task->work], size, NULL};
+    const char *argv[] = {script->program, file, works[task->work], size, script->way, NULL};
 
     script_path(script, file, sizeof(file));
     snprintf(size, sizeof(size), "%zu", task->size);
@@ -131,23 +146,40 @@ static int start(struct pair *pair, const struct script *script)
     return pair->to && pair->from ? 0 : -ENOMEM;
 }
 
+/* Their pids are in the text. */
+static int meet_children(struct pair *pair, const char *pids)
+{
+    char *end;
+    long pid;
+    int error = 0;
+
+    while (error == 0 && (pid = strtol(pids, &end, 10)) > 0 && pair->children < POOL_WORKERS) {
+        clockid_t *clock = &pair->child_clocks[pair->children];
+
+        if (clock_getcpuclockid((pid_t)pid, clock) != 0)
+            return -ESRCH;
+        pair->children++;
+        error = side_place_process(pair->trial->task.placement, (pid_t)pid);
+        pids = end;
+    }
+    return error;
+}
+
 static int get_ready(struct pair *pair)
 {
-    enum placement placement = pair->trial->task.placement;
+    static const char ready[] = "ready ";
     double stop;
-    int child;
     int error = read_line(pair);
 
     if (error < 0)
         return error;
-    if (sscanf(pair->line, "ready %d", &child) != 1) {
+    if (strncmp(pair->line, ready, strlen(ready)) != 0) {
         trial_fails(pair->trial, "%s: %s", pair->name, pair->line);
         return -EIO;
     }
-    if (clock_getcpuclockid(pair->parent, &pair->parent_clock) != 0 ||
-        clock_getcpuclockid(child, &pair->child_clock) != 0)
+    if (clock_getcpuclockid(pair->parent, &pair->parent_clock) != 0)
         return -ESRCH;
-    error = side_place_process(placement, child);
+    error = meet_children(pair, pair->line + strlen(ready));
     stop = side_now() + WARM_UP_SECONDS;
     for (uint64_t count = 8; error == 0 && side_now() < stop; count *= 2)
         error = run(pair, count);
@@ -187,6 +219,12 @@ int script_calls(void *pair, size_t size, uint64_t count, bool corked)
 {
     (void)size;
     (void)corked;
+    return run(pair, count);
+}
+
+int script_jobs(void *pair, size_t size, uint64_t count)
+{
+    (void)size;
     return run(pair, count);
 }
 
