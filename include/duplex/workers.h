@@ -104,7 +104,7 @@ typedef struct dx_pool_options {
      * The pool ends when more than so many workers, one after the other, ended or could not be
      * started while no job was answered, each within restart_window_ms (0: 60 s) of the one before.
      * 0: 10 and the number of workers; ten times that once a job has been answered, because then
-     * it may be the jobs.
+     * it may be the jobs. As long as others are ready it does not end because one cannot be started.
      */
     unsigned restart_limit;
     int restart_window_ms;

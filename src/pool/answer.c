@@ -172,13 +172,6 @@ static enum dxi_take take_end(dx_pool *pool, struct dxi_worker *worker, int stat
     return DXI_TAKE_NOTHING;
 }
 
-/* What one says behind what is no answer is not believed. */
-static bool is_heard(const struct dxi_worker *worker)
-{
-    return worker->stage != DXI_STAGE_EMPTY && worker->channel &&
-           worker->reason != DXI_REASON_FAULT;
-}
-
 /* Its greeting is heard with whatever else is taken in. */
 static void look_for_greeting(dx_pool *pool, struct dxi_worker *worker)
 {
@@ -208,7 +201,7 @@ enum dxi_take dxi_worker_take(dx_pool *pool, struct dxi_worker *worker, bool len
 {
     dx_message message;
 
-    if (!is_heard(worker))
+    if (!dxi_worker_is_heard(worker))
         return DXI_TAKE_NOTHING;
     if (worker->noticed ? !take_event(pool, worker) : !dxi_channel_stirs(worker->channel))
         return DXI_TAKE_NOTHING;

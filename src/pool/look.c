@@ -127,7 +127,11 @@ static bool lull(dx_pool *pool, struct dxi_worker *worker)
     bool muted = dxi_worker_muted(pool, worker);
     int error;
 
-    if (worker->stage == DXI_STAGE_EMPTY || !worker->channel) {
+    if (!dxi_worker_is_heard(worker)) {
+        for (int source = DXI_SOURCE_READ; source <= DXI_SOURCE_WRITE; source++) {
+            if (worker->fds[source] >= 0)
+                (void)dxi_worker_watch(pool, worker, (enum dxi_source)source, 0);
+        }
         dxi_worker_lull(pool, worker);
         return true;
     }

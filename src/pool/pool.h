@@ -281,6 +281,12 @@ enum dxi_take {
     DXI_TAKE_OTHER    /* something else came, or has become of the worker */
 };
 
+/* Whether somebody is there who is believed: not what one says behind what is no answer. */
+static inline bool dxi_worker_is_heard(const struct dxi_worker *worker)
+{
+    return worker->stage != DXI_STAGE_EMPTY && worker->reason != DXI_REASON_FAULT;
+}
+
 /* Take one message of a worker. With `lend` the answer stays in its channel. */
 enum dxi_take dxi_worker_take(dx_pool *pool, struct dxi_worker *worker, bool lend);
 
@@ -326,8 +332,12 @@ void dxi_worker_stamp(dx_pool *pool, struct dxi_worker *worker);
 /* Look after all workers, if something is due. */
 void dxi_pool_tend(dx_pool *pool);
 
-/* A worker ended, or could not be started, and has answered nothing: it may have been one too many. */
-void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, const char *text);
+/*
+ * A worker ended and has answered nothing, or could not be started: it may have been one too many. While
+ * others are ready, a shortage that keeps a place from being filled is no reason to end.
+ */
+void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, bool started,
+                             const char *text);
 
 /* The pool ends: no job can be done any more. */
 void dxi_pool_fail(dx_pool *pool, int error, const char *text);

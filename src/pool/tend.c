@@ -96,7 +96,8 @@ static void give_up(dx_pool *pool, const char *text)
     dxi_pool_fail(pool, -ECONNABORTED, story.text);
 }
 
-void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, const char *text)
+void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, bool started,
+                             const char *text)
 {
     uint64_t now = dxi_os->now_ns();
     uint64_t most = milliseconds(pool->options.backoff_max_ms);
@@ -112,8 +113,9 @@ void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, const cha
     pool->fruitless++;
     if (pool->state > DXI_POOL_DRAINING)
         return;
-    dxi_fail(&pool->last, -EPIPE, "a worker ended without having answered anything: %s", text);
-    if (pool->fruitless > limit(pool))
+    if (started)
+        dxi_fail(&pool->last, -EPIPE, "a worker ended without having answered anything: %s", text);
+    if (pool->fruitless > limit(pool) && (started || pool->ready == 0))
         give_up(pool, text);
 }
 
@@ -126,7 +128,7 @@ static void start(dx_pool *pool, struct dxi_worker *worker)
         char text[DX_TEXT_SIZE];
 
         snprintf(text, sizeof(text), "%s", pool->last.text);
-        dxi_pool_note_fruitless(pool, worker, text);
+        dxi_pool_note_fruitless(pool, worker, false, text);
     }
 }
 

@@ -265,7 +265,7 @@ void dxi_worker_bury(dx_pool *pool, struct dxi_worker *worker)
     pool->leaving--;
     worker->start_ns = 0;
     if (fruitless)
-        dxi_pool_note_fruitless(pool, worker, story.text);
+        dxi_pool_note_fruitless(pool, worker, true, story.text);
     else
         worker->backoff_ns = 0;
     if (worker->start_ns < pool->start_ns)
