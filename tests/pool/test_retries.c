@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a job is given that its workers die of: so many tries, and then a failure of its own.
+ */
+#include "common.h"
+
+enum { JOBS = 200 };
+
+static const char *poison_of(uint64_t job)
+{
+    return job % 50 == 7 ? "!raise 11" : NULL;
+}
+
+struct tally {
+    unsigned poisoned;
+    uint64_t tries;
+};
+
+static void check_one(const dx_pool *pool, const dx_result *result, unsigned depth,
+                      unsigned retries, struct tally *tally)
+{
+    tally->tries += result->tries;
+    if (!poison_of(result->job)) {
+        char text[32];
+
+        assert_answered(pool, result);
+        snprintf(text, sizeof(text), "good %d", (int)result->job);
+        ck_assert(is_answer(result, text));
+        /* Once by itself after it was with a poisoned one. */
+        ck_assert_uint_le(result->tries, depth > 1 ? 2 : 1);
+        return;
+    }
+    tally->poisoned++;
+    ck_assert_int_eq(result->error, -EPIPE);
+    ck_assert_int_eq(result->exit->kind, DX_EXIT_SIGNAL);
+    ck_assert_int_eq(result->exit->signal, SIGSEGV);
+    ck_assert_msg(strstr(result->text, "SIGSEGV"), "%s", result->text);
+    ck_assert_uint_ge(result->tries, 1 + retries);
+    ck_assert_uint_le(result->tries, 1 + retries + (depth > 1));
+}
+
+static void poison(unsigned depth, unsigned retries, bool ordered)
+{
+    dx_pool_options options = {
+        .workers = 3, .depth = depth, .retries = retries, .ordered = ordered, .backoff_ms = 1};
+    dx_pool *pool = open_obedient(&options);
+    struct tally tally = {0};
+
+    for (uint64_t job = 1; job <= JOBS; job++) {
+        if (poison_of(job))
+            submit(pool, poison_of(job));
+        else
+            submitf(pool, "good %d", (int)job);
+    }
+    for (uint64_t got = 1; got <= JOBS; got++) {
+        dx_result result = next(pool);
+
+        if (ordered)
+            ck_assert_uint_eq(result.job, got);
+        check_one(pool, &result, depth, retries, &tally);
+    }
+    ck_assert_uint_eq(tally.poisoned, 4);
+    dx_pool_statistics end = finish(pool);
+
+    ck_assert_uint_eq(end.done, JOBS - 4);
+    ck_assert_uint_eq(end.failed, 4);
+    ck_assert_uint_eq(end.repeated, tally.tries - JOBS);
+    ck_assert_uint_ge(end.deaths, 4 * (1 + retries));
+    ck_assert_uint_le(end.deaths, 4 * (2 + retries));
+}
+
+START_TEST(test_a_poisoned_job_fails_by_itself)
+{
+    poison(1, 0, false);
+    poison(1, 3, false);
+    poison(1, 3, true);
+}
+END_TEST
+
+START_TEST(test_a_poisoned_job_among_several_fails_by_itself)
+{
+    poison(16, 0, false);
+    poison(16, 3, false);
+    poison(16, 0, true);
+    poison(DX_DEPTH_AUTO, 1, false);
+}
+END_TEST
+
+START_TEST(test_the_second_try_may_succeed)
+{
+    char *flags = share(4);
+
+    for (int hangs = 0; hangs < 2; hangs++) {
+        dx_pool_options options = {
+            .workers = 1, .retries = 1, .job_timeout_ms = hangs ? 100 : 0, .depth = 1};
+        dx_pool *pool = open_obedient(&options);
+
+        submitf(pool, "!%s %llx done", hangs ? "slow" : "once",
+                (unsigned long long)(uintptr_t)&flags[hangs]);
+        dx_result result = next(pool);
+
+        assert_answered(pool, &result);
+        ck_assert(is_answer(&result, "done"));
+        ck_assert_uint_eq(result.tries, 2);
+        ck_assert_ptr_null(result.exit);
+        ck_assert_int_eq(result.pid, worker_of(pool, 0).pid);
+        dx_pool_statistics end = finish(pool);
+
+        ck_assert_uint_eq(end.repeated, 1);
+        ck_assert_uint_eq(end.done, 1);
+        ck_assert_uint_eq(end.deaths, 1);
+        ck_assert_uint_eq(end.starts, 2);
+    }
+    give_back(flags, 4);
+}
+END_TEST
+
+/* Also in the middle of a conversation, where there is more between the two than the job. */
+static int count_or_die(dx_channel *parent, const dx_message *job, void *context)
+{
+    _Atomic int *count = context;
+
+    if (job->size == 3) {
+        ++*count;
+        raise(SIGKILL);
+    }
+    return dx_reply(parent, job->id, job->data, job->size, DX_FOREVER);
+}
+
+static int work_or_die(dx_channel *parent, void *context)
+{
+    return dx_work(parent, count_or_die, context);
+}
+
+START_TEST(test_a_job_is_run_once_without_retries)
+{
+    _Atomic int *count = share(sizeof(*count));
+    dx_pool_options options = {.workers = 1};
+    dx_pool *pool = open_function(work_or_die, (void *)count, &options);
+
+    for (unsigned i = 0; i < scaled(150, 50); i++) {
+        for (unsigned good = 0; good < i; good++)
+            ck_assert_str_eq(ask(pool, "good"), "good");
+        *count = 0;
+        submit(pool, "bad");
+        dx_result result = expect_failure(pool, 0, -EPIPE);
+
+        ck_assert_msg(*count == 1, "after %u good ones it was run %d times", i, (int)*count);
+        ck_assert_uint_eq(result.tries, 1);
+    }
+    finish(pool);
+    give_back((void *)count, sizeof(*count));
+}
+END_TEST
+
+/* With depth 1, and by itself with more, a job is run no more than 1 + retries times. */
+static int count_and_die(dx_channel *parent, void *context)
+{
+    _Atomic int *count = context;
+    dx_message job;
+
+    if (dx_recv(parent, &job, DX_FOREVER) != 1)
+        return 0;
+    ++*count;
+    return 6;
+}
+
+START_TEST(test_a_job_is_run_so_often_and_no_more)
+{
+    _Atomic int *count = share(sizeof(*count));
+
+    for (unsigned retries = 0; retries < 4; retries++) {
+        dx_pool_options options = {.workers = 3, .retries = retries, .backoff_ms = 1};
+        dx_pool *pool = open_function(count_and_die, (void *)count, &options);
+
+        *count = 0;
+        submit(pool, "x");
+        dx_result result = expect_failure(pool, 1, -EPIPE);
+
+        ck_assert_uint_eq(result.tries, 1 + retries);
+        ck_assert_int_eq(result.exit->code, 6);
+        ck_assert_int_eq(*count, (int)(1 + retries));
+        finish(pool);
+    }
+    give_back((void *)count, sizeof(*count));
+}
+END_TEST
+
+START_TEST(test_all_jobs_poisoned_is_all_jobs_failed)
+{
+    dx_pool_options options = {.workers = 2, .depth = 8, .backoff_ms = 1, .backoff_max_ms = 2};
+    dx_pool *pool = open_obedient(&options);
+
+    /* One answer, and then it may be the jobs: the pool bears more. */
+    ask(pool, "good");
+    for (int i = 0; i < 30; i++)
+        submit(pool, "!exit 9");
+    for (int i = 0; i < 30; i++)
+        expect_failure(pool, 0, -EPIPE);
+    ck_assert_str_eq(ask(pool, "goes on"), "goes on");
+    finish(pool);
+}
+END_TEST
+
+HARNESS_MAIN("pool: retries", TEST(test_a_poisoned_job_fails_by_itself),
+             TEST(test_a_poisoned_job_among_several_fails_by_itself),
+             TEST(test_the_second_try_may_succeed), TEST(test_a_job_is_run_once_without_retries),
+             TEST(test_a_job_is_run_so_often_and_no_more),
+             TEST(test_all_jobs_poisoned_is_all_jobs_failed))
