@@ -82,7 +82,8 @@ typedef struct dx_result {
      * -EPROTO: the worker said what is no answer, as often as it was tried.
      * -ECANCELED: by dx_pool_cancel().
      * -ECONNABORTED: the pool has ended before it could be done; see dx_pool_explain().
-     * Others: it could not be sent, -EMSGSIZE for one, or its answer not be kept (-ENOMEM).
+     * Others: it could not be sent, because the worker takes less (-EMSGSIZE) or no descriptors
+     * (-EPERM), or its answer not be kept (-ENOMEM).
      */
     int error;
     unsigned tries;  /* how many workers it was given to, by itself or with others */
@@ -105,7 +106,8 @@ typedef struct dx_result {
  * Errors: -ETIMEDOUT; -EDEADLK if so many results wait to be taken by dx_pool_next() that there is
  * no room for more; -EMSGSIZE for more than the channel's message_limit; -EINVAL for bytes that the
  * framing cannot carry; -ESHUTDOWN after dx_pool_drain(); -ECONNABORTED when the pool has ended;
- * -ENOMEM, -EMFILE. There will be no result then.
+ * -EOPNOTSUPP for descriptors that the framing does not carry; -EBADF; -ENOMEM. There will be no
+ * result then.
  */
 DX_API int dx_pool_submit(dx_pool *pool, const void *data, size_t size, uint64_t *ret_job,
                           int timeout_ms);
@@ -129,7 +131,10 @@ DX_API int dx_pool_next(dx_pool *pool, dx_result *ret, int timeout_ms);
  */
 DX_API int dx_pool_cancel(dx_pool *pool, uint64_t job);
 
-/* Accept no more jobs: those accepted are done, and workers that have no more to do leave. Returns 0. */
+/*
+ * Accept no more jobs: those accepted are done, and workers that have no more to do leave, as far as the
+ * functions below are called. Returns 0.
+ */
 DX_API int dx_pool_drain(dx_pool *pool);
 
 /*

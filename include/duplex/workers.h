@@ -39,14 +39,14 @@ typedef void dx_worker_stderr(void *context, unsigned worker, const char *bytes,
 /* All-zero means the defaults, and so does NULL in place of the struct. */
 typedef struct dx_pool_options {
     /*
-     * How each worker is started: its channel, framing, handover, limits, identity. stdio[0] and [1]
-     * may not be DX_STDIO_PIPE. `failure` is unused here; see the one below. A worker that does not
+     * How each worker is started: its channel, framing, handover, limits, identity. None of stdio
+     * may be DX_STDIO_PIPE. `failure` is unused here; see the one below. A worker that does not
      * leave when it is asked to is given stop_end_ms, then SIGTERM and stop_term_ms, then SIGKILL,
      * while the others go on.
      */
     dx_process_options process;
 
-    unsigned workers; /* the most at a time, up to DX_WORKERS_MAX. 0: the processors we may use */
+    unsigned workers; /* the most at a time, up to DX_WORKERS_MAX. 0: as sched_getaffinity(2) */
 
     /*
      * So many are kept even if there is nothing to do. 0: all of them. If it is less than `workers`,
@@ -88,7 +88,7 @@ typedef struct dx_pool_options {
 
     /*
      * A worker leaves, and is replaced, after so many jobs; or when its resident size is over so many
-     * bytes after a job, which is looked at ten times a second at most. 0: never.
+     * bytes after a job, which is looked at ten times a second at most, in /proc. 0: never.
      */
     uint64_t recycle_jobs;
     size_t recycle_bytes;

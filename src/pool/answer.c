@@ -97,7 +97,7 @@ struct dxi_job *dxi_worker_take_quick(dx_pool *pool, struct dxi_worker *worker,
         return NULL;
     }
     leave_worker(pool, worker, job);
-    dxi_job_end(pool, job);
+    dxi_job_finish_lent(pool, job);
     return job;
 }
 

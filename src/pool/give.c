@@ -14,11 +14,6 @@
 #include <string.h>
 
 enum {
-    /* The way to a worker and back, and our own naps, which the depth is to hide. */
-    WAY_NS = 800 * 1000,
-    /* An estimate of how long jobs take is made anew after so long and so many. */
-    ADAPT_NS = 1000 * 1000,
-    ADAPT_JOBS = 64,
     /* What there is no memory or descriptor for is tried again so often. */
     PAUSE_NS = 10 * 1000 * 1000,
 };
@@ -26,7 +21,7 @@ enum {
 static bool is_open(const dx_pool *pool, const struct dxi_worker *worker)
 {
     return worker->stage == DXI_STAGE_READY && !worker->clogged && !worker->alone &&
-           !worker->full && worker->jobs.count < pool->depth_most &&
+           !worker->worn && worker->jobs.count < pool->depth_most &&
            worker->jobs.count < worker->most;
 }
 
@@ -93,9 +88,9 @@ static struct dxi_worker *choose(dx_pool *pool)
     return NULL;
 }
 
-void dxi_worker_fill(dx_pool *pool, struct dxi_worker *worker)
+void dxi_worker_wear_out(dx_pool *pool, struct dxi_worker *worker)
 {
-    worker->full = true;
+    worker->worn = true;
     dxi_worker_sort(pool, worker);
     if (worker->jobs.count == 0)
         dxi_worker_leave(pool, worker, DXI_REASON_RECYCLE);
@@ -112,15 +107,6 @@ void dxi_worker_flush(dx_pool *pool, struct dxi_worker *worker)
     /* Most have ended. One that only listens no more would keep its jobs for ever. */
     if (worker->stage == DXI_STAGE_READY)
         dxi_worker_leave(pool, worker, DXI_REASON_SILENT);
-}
-
-/* Once no job of a worker's is left, or the first has come. */
-static void note_busy(dx_pool *pool, int change)
-{
-    if (pool->now_ns > pool->busy_since_ns)
-        pool->busy_ns += (pool->now_ns - pool->busy_since_ns) * pool->busy;
-    pool->busy_since_ns = pool->now_ns;
-    pool->busy = (unsigned)((int)pool->busy + change);
 }
 
 /* A job is with a worker now. */
@@ -150,10 +136,10 @@ static void enter(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
     worker->open = false;
     if (load == 0) {
         worker->head_since_ns = 0;
-        note_busy(pool, 1);
+        dxi_pool_note_busy(pool, 1);
     }
     if (pool->options.recycle_jobs > 0 && worker->answered + load + 1 >= pool->options.recycle_jobs)
-        worker->full = true;
+        worker->worn = true;
     entrust(pool, worker, job);
     worker->open = is_open(pool, worker);
     if (worker->open)
@@ -170,10 +156,10 @@ void dxi_worker_release(dx_pool *pool, struct dxi_worker *worker)
     if (worker->jobs.count == 0) {
         worker->idle_since_ns = 0;
         worker->has_suspect = false;
-        note_busy(pool, -1);
+        dxi_pool_note_busy(pool, -1);
         if (worker->alone && worker != pool->reserved)
             worker->alone = false;
-        if (worker->full && worker->stage == DXI_STAGE_READY)
+        if (worker->worn && worker->stage == DXI_STAGE_READY)
             dxi_worker_leave(pool, worker, DXI_REASON_RECYCLE);
     }
     worker->open = is_open(pool, worker);
@@ -241,7 +227,7 @@ bool dxi_worker_refill(dx_pool *pool, struct dxi_worker *worker)
 
     /* Only where nothing else has to be thought of, and nobody has fewer. */
     if (load == 0 || load + 1 != pool->depth || pool->lowest < load || pool->suspects.first ||
-        worker->stage != DXI_STAGE_READY || worker->alone || worker->full || worker->clogged ||
+        worker->stage != DXI_STAGE_READY || worker->alone || worker->worn || worker->clogged ||
         pool->options.recycle_jobs > 0 || !pool->has_ids || job->descriptor_count > 0 ||
         !dxi_channel_post_quick(worker->channel, job->data.bytes, job->data.size, (unsigned)load,
                                 &job->request))
@@ -394,7 +380,7 @@ static void give_suspects(dx_pool *pool)
     if (!worker || worker->jobs.count > 0 || worker->clogged)
         return;
     if (worker->stage == DXI_STAGE_READY && give_first(pool, worker, &pool->suspects))
-        worker->has_suspect = true;
+        worker->has_suspect = worker->jobs.count > 0;
 }
 
 /* The last suspect was given: its worker is open again as soon as it has answered. */
@@ -423,26 +409,4 @@ void dxi_pool_give(dx_pool *pool)
         if (!give_first(pool, worker, &pool->queue) && worker->open)
             return;
     }
-}
-
-void dxi_pool_adapt(dx_pool *pool)
-{
-    uint64_t service;
-
-    note_busy(pool, 0);
-    if (pool->busy_ns < ADAPT_NS && pool->busy_jobs < ADAPT_JOBS)
-        return;
-    service = pool->busy_ns / (pool->busy_jobs > 0 ? pool->busy_jobs : 1);
-    if (pool->busy_jobs == 0) {
-        /* It will be this at least, once there is an answer. */
-        if (service <= pool->service_ns)
-            return;
-        pool->service_ns = service;
-    } else {
-        pool->service_ns = pool->service_ns == 0 ? service : (pool->service_ns + service) / 2;
-        pool->busy_ns = pool->busy_jobs = 0;
-    }
-    uint64_t depth = 1 + WAY_NS / (pool->service_ns > 0 ? pool->service_ns : 1);
-
-    pool->depth = depth < DXI_DEPTH_AUTO_MAX ? (unsigned)depth : DXI_DEPTH_AUTO_MAX;
 }

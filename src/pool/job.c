@@ -40,8 +40,14 @@ static void bytes_free(struct dxi_bytes *bytes)
 static void close_descriptors(int *descriptors, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (descriptors[i] >= 0)
-            dxi_os->close(descriptors[i]);
+        if (descriptors[i] < 0)
+            continue;
+        dxi_os->close(descriptors[i]);
+        /* One may have been given twice. */
+        for (size_t j = i + 1; j < count; j++) {
+            if (descriptors[j] == descriptors[i])
+                descriptors[j] = -1;
+        }
     }
 }
 
@@ -159,7 +165,7 @@ static void leave_books(dx_pool *pool, struct dxi_job *job)
         bytes_free(&job->data);
 }
 
-void dxi_job_end(dx_pool *pool, struct dxi_job *job)
+void dxi_job_finish_lent(dx_pool *pool, struct dxi_job *job)
 {
     job->at.state = DXI_JOB_FINISHED;
     job->error = 0;

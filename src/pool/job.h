@@ -122,7 +122,7 @@ void dxi_job_enter(dx_pool *pool, struct dxi_job *job);
 void dxi_job_finish(dx_pool *pool, struct dxi_job *job, int error);
 
 /* The same for one that was answered and is lent at once: it is not counted among those that wait. */
-void dxi_job_end(dx_pool *pool, struct dxi_job *job);
+void dxi_job_finish_lent(dx_pool *pool, struct dxi_job *job);
 
 /* The same, and why, for people; exit may be NULL. */
 void dxi_job_fail(dx_pool *pool, struct dxi_job *job, int error, const dx_exit *exit,

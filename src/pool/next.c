@@ -103,6 +103,9 @@ static int wait_for_result(dx_pool *pool, struct dxi_job **ret, int timeout_ms)
         }
         last = deadline != UINT64_MAX && dxi_os->now_ns() >= deadline;
     }
+    /* Those that are to leave are looked after once more. */
+    if (pool->state != DXI_POOL_OPEN && pool->live > 0)
+        (void)dxi_pool_turn(pool, 0, true);
     return pool->state == DXI_POOL_FAILED ? -ECONNABORTED : 0;
 }
 
@@ -156,6 +159,10 @@ int dx_pool_timeout_ms(dx_pool *pool)
         return error;
     if (dxi_pool_has_news(pool))
         return 0;
+    /* Who goes to sleep withholds nothing. */
+    pool->prompt = 0;
+    if (dxi_pool_can_give(pool))
+        dxi_pool_give(pool);
     until = dxi_pool_settle(pool);
     if (until == UINT64_MAX)
         return DX_FOREVER;

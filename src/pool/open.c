@@ -5,6 +5,7 @@
 #include "pool/pool.h"
 
 #include "channel/channel.h"
+#include "process/process.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -147,7 +148,7 @@ static void stop_workers(dx_pool *pool)
 {
     for (unsigned i = 0; i < pool->options.workers; i++)
         send_away(pool, &pool->workers[i]);
-    while (pool->live > 0) {
+    while (pool->live > pool->hopeless) {
         dxi_pool_tick(pool);
         dxi_pool_tend(pool);
         /* Nobody listens any more, so only the ends are waited for. */
@@ -194,11 +195,16 @@ dx_pool *dx_pool_close(dx_pool *pool)
     pool->state = DXI_POOL_CLOSING;
     stop_workers(pool);
     drop_in_order(pool);
-    /* Those that were not buried are beyond help: the kernel cannot kill them. */
+    /* Those that were not buried are beyond help: the kernel does not end them. */
     for (unsigned i = 0; i < pool->options.workers; i++) {
-        drop_list(pool, &pool->workers[i].jobs);
-        if (pool->workers[i].process)
-            dx_process_close(pool->workers[i].process);
+        struct dxi_worker *worker = &pool->workers[i];
+
+        drop_list(pool, &worker->jobs);
+        if (!worker->process)
+            continue;
+        if (worker->fds[DXI_SOURCE_STDERR] >= 0)
+            dxi_os->close(worker->fds[DXI_SOURCE_STDERR]);
+        dxi_process_abandon(worker->process);
     }
     if (pool->lent)
         dxi_job_drop(pool, pool->lent);

@@ -106,11 +106,12 @@ static int check(const dx_pool_options *options)
     if (options->idle_ms < 0 || options->job_timeout_ms < 0 || options->backoff_ms < 0 ||
         options->backoff_max_ms < 0 || options->restart_window_ms < 0)
         return dxi_fail(failure, -EINVAL, "a negative time makes no sense here");
-    for (int i = 0; i < 2; i++) {
+    static const char *const names[] = {"input", "output", "error"};
+
+    for (int i = 0; i < 3; i++) {
         if (options->process.stdio[i].mode == DX_STDIO_PIPE)
             return dxi_fail(failure, -EINVAL,
-                            "a worker's standard %s cannot be a pipe that nobody takes",
-                            i == 0 ? "input" : "output");
+                            "a worker's standard %s cannot be a pipe that nobody takes", names[i]);
     }
     if (options->process.channel.framing == DX_FRAMING_RAW)
         return dxi_fail(failure, -EINVAL,
@@ -176,8 +177,7 @@ int dxi_pool_take_options(dx_pool *pool, char *const argv[], const dx_pool_optio
                             : DX_MESSAGE_LIMIT_DEFAULT;
     pool->has_ids = pool->options.process.channel.framing == DX_FRAMING_NATIVE;
     pool->keeps_descriptors = pool->depth_most > 1 || pool->options.retries > 0;
-    pool->reads_stderr = pool->options.process.stdio[2].mode == DX_STDIO_INHERIT ||
-                         pool->options.process.stdio[2].mode == DX_STDIO_PIPE;
+    pool->reads_stderr = pool->options.process.stdio[2].mode == DX_STDIO_INHERIT;
     keep_process(pool, &pool->options.process, &error);
     pool->argv = keep_texts(pool, argv, &error);
     return error < 0 ? dxi_fail(failure, error, "%s", dx_error_text(error)) : 0;

@@ -28,7 +28,7 @@
 enum {
     /* What is quoted of a worker's standard error. */
     DXI_SAID_MAX = 512,
-    /* Of its standard error, read at once, and held while ours is full. */
+    /* Of its standard error, read at once. */
     DXI_STDERR_SIZE = 4096,
     /* The most jobs of a worker at a time, where that is found out. */
     DXI_DEPTH_AUTO_MAX = 64,
@@ -67,9 +67,10 @@ struct dxi_worker {
     bool clogged; /* it takes no more just now */
     bool alone;   /* it has a suspect, or is kept for one */
     bool has_suspect;
-    bool missed;  /* what was sent last never left: it takes nothing more */
-    bool hung_up; /* the kernel says so, and goes on saying it */
-    bool full;    /* it leaves when it has done what it has */
+    bool missed;   /* what was sent last never left: it takes nothing more */
+    bool hopeless; /* the kernel does not end it */
+    bool hung_up;  /* the kernel says so, and goes on saying it */
+    bool worn;     /* it leaves when it has done what it has */
     enum dxi_stage stage;
     enum dxi_reason reason;
     dx_process *process;
@@ -97,7 +98,7 @@ struct dxi_worker {
     char said[DXI_SAID_MAX]; /* its first lines on standard error */
     size_t said_size;
     char *held; /* what could not be passed on yet */
-    size_t held_size;
+    size_t held_size, held_capacity;
     char fault[DX_TEXT_SIZE]; /* why we have it end, for people */
 
     uint64_t jobs_answered, starts; /* of the place */
@@ -149,13 +150,14 @@ struct dx_pool {
     uint64_t start_ns; /* no place may be filled before */
     unsigned live;     /* workers that run, in whatever stage */
     unsigned ready;
+    unsigned hopeless;  /* of those that run, those that the kernel does not end */
     unsigned leaving;   /* of those that run, those that are to end */
     unsigned fruitless; /* ends in a row while no job was answered */
     uint64_t fruitless_ns;
-    uint64_t apart_ns, apart_pause_ns;
-    unsigned prompt;        /* answers in a row that nobody had to wait for long: see look.c */
+    uint64_t apart_ns, apart_pause_ns; /* when to set apart next, and how long after that: spin.c */
+    unsigned prompt;        /* answers in a row that nobody had to wait for long: see spin.c */
     unsigned results_blind; /* taken since the last look at everything */
-    unsigned penalty, skip; /* looks for an answer before a sleep: see look.c */
+    unsigned penalty, skip; /* looks for an answer before a sleep: see spin.c */
 
     /* How long jobs take, for the depth. */
     unsigned busy;
@@ -229,6 +231,17 @@ int dxi_worker_watch_channel(dx_pool *pool, struct dxi_worker *worker);
 void dxi_worker_wake(dx_pool *pool, struct dxi_worker *worker);
 void dxi_worker_lull(dx_pool *pool, struct dxi_worker *worker);
 
+/* spin.c: before a sleep. True if something has come, and there is no need to. */
+
+/* What was withheld from those that sleep is given to them if the others do not get on with it. */
+bool dxi_pool_spare(dx_pool *pool);
+
+/* Look for an answer for a while. */
+bool dxi_pool_spin(dx_pool *pool, uint64_t deadline_ns);
+
+/* Leave workers that have plenty to do at it for a moment. */
+void dxi_pool_nap(dx_pool *pool, uint64_t until);
+
 /* give.c */
 
 /*
@@ -270,6 +283,11 @@ void dxi_worker_flush(dx_pool *pool, struct dxi_worker *worker);
 /* A job is no longer with the worker. It is in no list then. */
 void dxi_worker_release(dx_pool *pool, struct dxi_worker *worker);
 
+/* depth.c */
+
+/* One worker more, or less, has something to do. */
+void dxi_pool_note_busy(dx_pool *pool, int change);
+
 /* Estimate anew how many jobs hide the way to a worker and back. The clock was looked at. */
 void dxi_pool_adapt(dx_pool *pool);
 
@@ -309,7 +327,7 @@ void dxi_worker_ready(dx_pool *pool, struct dxi_worker *worker);
 void dxi_worker_leave(dx_pool *pool, struct dxi_worker *worker, enum dxi_reason reason);
 
 /* It gets no more jobs, and leaves when it has done those that it has. */
-void dxi_worker_fill(dx_pool *pool, struct dxi_worker *worker);
+void dxi_worker_wear_out(dx_pool *pool, struct dxi_worker *worker);
 
 /* The next means, if it has not left until now. */
 void dxi_worker_press(dx_pool *pool, struct dxi_worker *worker);

@@ -18,6 +18,7 @@ enum {
     /* Reads in a row while others wait, and at the end: a pipe holds 64 KiB, or 1 MiB if enlarged. */
     READS = 4,
     READS_LAST = 256,
+    HELD_MAX = READS_LAST * DXI_STDERR_SIZE,
 };
 
 static void remember(struct dxi_worker *worker, const char *bytes, size_t size)
@@ -41,14 +42,21 @@ static size_t write_on(const char *bytes, size_t size)
     return written < 0 ? size : (size_t)written;
 }
 
+/* Keep it for later, behind what is kept already. */
 static void hold(dx_pool *pool, struct dxi_worker *worker, const char *bytes, size_t size)
 {
-    if (!worker->held)
-        worker->held = dxi_os->allocate(DXI_STDERR_SIZE);
-    if (!worker->held)
-        return;
-    memcpy(worker->held, bytes, size);
-    worker->held_size = size;
+    size_t needed = worker->held_size + size;
+
+    if (needed > worker->held_capacity) {
+        char *held = needed <= HELD_MAX ? dxi_os->resize(worker->held, needed) : NULL;
+
+        if (!held)
+            return;
+        worker->held = held;
+        worker->held_capacity = needed;
+    }
+    memcpy(worker->held + worker->held_size, bytes, size);
+    worker->held_size = needed;
     if (worker->fds[DXI_SOURCE_STDERR] >= 0)
         (void)dxi_worker_watch(pool, worker, DXI_SOURCE_STDERR, 0);
     dxi_pool_due(pool, dxi_os->now_ns() + AGAIN_MS * DXI_NS_PER_MS);
@@ -60,7 +68,7 @@ static void pass_on(dx_pool *pool, struct dxi_worker *worker, const char *bytes,
         pool->options.on_stderr(pool->options.stderr_context, worker->place, bytes, size);
         return;
     }
-    size_t written = write_on(bytes, size);
+    size_t written = worker->held_size > 0 ? 0 : write_on(bytes, size);
 
     if (written < size)
         hold(pool, worker, bytes + written, size - written);
@@ -68,15 +76,15 @@ static void pass_on(dx_pool *pool, struct dxi_worker *worker, const char *bytes,
 
 void dxi_worker_pass_held(dx_pool *pool, struct dxi_worker *worker)
 {
-    size_t size = worker->held_size;
-    char held[DXI_STDERR_SIZE];
-
-    if (size == 0)
+    if (worker->held_size == 0)
         return;
-    memcpy(held, worker->held, size);
-    worker->held_size = 0;
-    pass_on(pool, worker, held, size);
-    if (worker->held_size == 0 && worker->fds[DXI_SOURCE_STDERR] >= 0)
+    size_t written = write_on(worker->held, worker->held_size);
+
+    worker->held_size -= written;
+    memmove(worker->held, worker->held + written, worker->held_size);
+    if (worker->held_size > 0)
+        dxi_pool_due(pool, dxi_os->now_ns() + AGAIN_MS * DXI_NS_PER_MS);
+    else if (worker->fds[DXI_SOURCE_STDERR] >= 0)
         (void)dxi_worker_watch(pool, worker, DXI_SOURCE_STDERR, POLLIN);
 }
 
@@ -85,7 +93,10 @@ void dxi_worker_hear_stderr(dx_pool *pool, struct dxi_worker *worker, bool last)
     char bytes[DXI_STDERR_SIZE];
 
     dxi_worker_pass_held(pool, worker);
-    for (int reads = 0; reads < (last ? READS_LAST : READS) && worker->held_size == 0; reads++) {
+    for (int reads = 0; reads < (last ? READS_LAST : READS); reads++) {
+        /* Its writer waits; but one that has ended can leave no more than a pipe holds. */
+        if (worker->held_size > 0 && !last)
+            return;
         ssize_t size = dxi_os->read(worker->fds[DXI_SOURCE_STDERR], bytes, sizeof(bytes), true);
 
         if (size == 0 || (size < 0 && size != -EAGAIN)) {
@@ -93,7 +104,7 @@ void dxi_worker_hear_stderr(dx_pool *pool, struct dxi_worker *worker, bool last)
             return;
         }
         if (size < 0)
-            break;
+            return;
         remember(worker, bytes, (size_t)size);
         pass_on(pool, worker, bytes, (size_t)size);
     }

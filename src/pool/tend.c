@@ -241,10 +241,10 @@ static void tend_ready(dx_pool *pool, struct dxi_worker *worker)
         tend_head(pool, worker);
     else
         tend_idle(pool, worker);
-    if (worker->stage != DXI_STAGE_READY || worker->full || pool->options.recycle_bytes == 0)
+    if (worker->stage != DXI_STAGE_READY || worker->worn || pool->options.recycle_bytes == 0)
         return;
     if (is_too_large(pool, worker))
-        dxi_worker_fill(pool, worker);
+        dxi_worker_wear_out(pool, worker);
     else
         dxi_pool_due(pool, pool->now_ns + milliseconds(SIZE_LOOK_MS));
 }

@@ -24,8 +24,8 @@ static void empty(struct dxi_worker *worker)
     worker->reason = DXI_REASON_NONE;
     worker->unsent = 0;
     worker->answered = 0;
-    worker->clogged = worker->alone = worker->noticed = worker->full = false;
-    worker->missed = worker->hung_up = worker->has_suspect = false;
+    worker->clogged = worker->alone = worker->noticed = worker->worn = false;
+    worker->missed = worker->hung_up = worker->has_suspect = worker->hopeless = false;
     worker->pause_ns = 0;
     worker->said_size = 0;
     worker->fault[0] = '\0';
@@ -172,10 +172,34 @@ void dxi_worker_leave(dx_pool *pool, struct dxi_worker *worker, enum dxi_reason 
         give_time(pool, worker, (uint64_t)wait_ms);
 }
 
+/* Whoever waits for its jobs, or for its end, waits no longer. The place stays taken. */
+static void despair(dx_pool *pool, struct dxi_worker *worker)
+{
+    static const dx_exit unknown = {.text = "has not ended, though it was killed"};
+
+    worker->until_ns = UINT64_MAX;
+    if (!worker->hopeless)
+        pool->hopeless++;
+    worker->hopeless = true;
+    dxi_worker_judge(pool, worker, &unknown);
+}
+
+static void kill_now(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (dx_process_signal(worker->process, SIGKILL) == -EPERM)
+        despair(pool, worker);
+    else
+        give_time(pool, worker, KILL_MS);
+}
+
 void dxi_worker_press(dx_pool *pool, struct dxi_worker *worker)
 {
     int wait_ms = time_of(pool->options.process.stop_term_ms);
 
+    if (worker->stage == DXI_STAGE_KILLED) {
+        despair(pool, worker);
+        return;
+    }
     if (worker->stage < DXI_STAGE_TERMINATING && wait_ms >= 0) {
         retire(pool, worker, DXI_STAGE_TERMINATING, DXI_REASON_CLOSE);
         (void)dx_process_signal(worker->process, SIGTERM);
@@ -185,8 +209,7 @@ void dxi_worker_press(dx_pool *pool, struct dxi_worker *worker)
         return;
     }
     retire(pool, worker, DXI_STAGE_KILLED, DXI_REASON_CLOSE);
-    (void)dx_process_signal(worker->process, SIGKILL);
-    give_time(pool, worker, KILL_MS);
+    kill_now(pool, worker);
 }
 
 void dxi_worker_kill(dx_pool *pool, struct dxi_worker *worker, enum dxi_reason reason,
@@ -198,8 +221,7 @@ void dxi_worker_kill(dx_pool *pool, struct dxi_worker *worker, enum dxi_reason r
     /* What was wrong comes before what had been asked of it. */
     worker->reason = reason;
     retire(pool, worker, DXI_STAGE_KILLED, reason);
-    (void)dx_process_signal(worker->process, SIGKILL);
-    give_time(pool, worker, KILL_MS);
+    kill_now(pool, worker);
 }
 
 /* Whether it ended because it was to. */
@@ -233,17 +255,18 @@ void dxi_worker_bury(dx_pool *pool, struct dxi_worker *worker)
         dxi_pool_due(pool, dxi_os->now_ns() + TRACED_MS * DXI_NS_PER_MS);
         return;
     }
-    /* What it had said before counts, to the end. */
-    do
-        worker->noticed = true;
-    while (dxi_worker_take(pool, worker, false) != DXI_TAKE_NOTHING);
     if (worker->reason == DXI_REASON_SILENT && worker->stage >= DXI_STAGE_TERMINATING)
         snprintf(worker->fault, sizeof(worker->fault),
                  "the worker ended the conversation, and did not end itself");
     else if (worker->reason == DXI_REASON_SILENT)
         worker->reason = DXI_REASON_NONE;
+    /* From here on it is given nothing. */
     if (worker->stage < DXI_STAGE_KILLED)
         retire(pool, worker, DXI_STAGE_KILLED, DXI_REASON_NONE);
+    /* What it had said before counts, to the end. */
+    do
+        worker->noticed = true;
+    while (dxi_worker_take(pool, worker, false) != DXI_TAKE_NOTHING);
     if (worker->fds[DXI_SOURCE_STDERR] >= 0)
         dxi_worker_hear_stderr(pool, worker, true);
     describe(worker, &exit, &story);
@@ -260,6 +283,7 @@ void dxi_worker_bury(dx_pool *pool, struct dxi_worker *worker)
     dxi_worker_judge(pool, worker, &exit);
     if (pool->reserved == worker)
         pool->reserved = NULL;
+    pool->hopeless -= worker->hopeless ? 1 : 0;
     let_go(pool, worker);
     pool->live--;
     pool->leaving--;

@@ -40,6 +40,9 @@ int dxi_process_check(const dx_process *process);
 /* Reap the child if it has ended, and what is left of its group with it. 1, 0 while it runs, <0. */
 int dxi_process_notice_end(dx_process *process);
 
+/* Let go of a child whatever has become of it, without a wait: for those that cannot be ended. */
+void dxi_process_abandon(dx_process *process);
+
 /* Wait for the end of the child, serving the channel. 0 or -ETIMEDOUT; nothing is explained. */
 int dxi_process_await(dx_process *process, uint64_t deadline_ns);
 

@@ -115,16 +115,21 @@ int dx_process_stop(dx_process *process, int grace_ms, dx_exit *ret)
     return error;
 }
 
-dx_process *dx_process_close(dx_process *process)
+void dxi_process_abandon(dx_process *process)
 {
-    if (dxi_process_check(process) < 0)
-        return NULL;
-    (void)dx_process_stop(process, DX_GRACE_DEFAULT, NULL);
     /* The channel watches the pidfd, so it goes first. */
     dxi_channel_destroy(process->channel);
     for (int i = 0; i < 3; i++)
         close_stdio(process, i);
     dxi_os->close(process->pidfd);
     dxi_os->release(process);
+}
+
+dx_process *dx_process_close(dx_process *process)
+{
+    if (dxi_process_check(process) < 0)
+        return NULL;
+    (void)dx_process_stop(process, DX_GRACE_DEFAULT, NULL);
+    dxi_process_abandon(process);
     return NULL;
 }
