@@ -144,23 +144,27 @@ static void send_away(dx_pool *pool, struct dxi_worker *worker)
     }
 }
 
+static void stop_listening(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (worker->stage == DXI_STAGE_EMPTY)
+        return;
+    (void)dxi_worker_watch(pool, worker, DXI_SOURCE_READ, 0);
+    if (worker->fds[DXI_SOURCE_WRITE] >= 0)
+        (void)dxi_worker_watch(pool, worker, DXI_SOURCE_WRITE, 0);
+}
+
 static void stop_workers(dx_pool *pool)
 {
     for (unsigned i = 0; i < pool->options.workers; i++)
         send_away(pool, &pool->workers[i]);
-    while (pool->live > pool->hopeless) {
+    for (;;) {
         dxi_pool_tick(pool);
         dxi_pool_tend(pool);
+        if (pool->live <= pool->hopeless)
+            break;
         /* Nobody listens any more, so only the ends are waited for. */
-        for (unsigned i = 0; i < pool->options.workers; i++) {
-            struct dxi_worker *worker = &pool->workers[i];
-
-            if (worker->stage == DXI_STAGE_EMPTY)
-                continue;
-            (void)dxi_worker_watch(pool, worker, DXI_SOURCE_READ, 0);
-            if (worker->fds[DXI_SOURCE_WRITE] >= 0)
-                (void)dxi_worker_watch(pool, worker, DXI_SOURCE_WRITE, 0);
-        }
+        for (unsigned i = 0; i < pool->options.workers; i++)
+            stop_listening(pool, &pool->workers[i]);
         if (dxi_pool_watch(pool, pool->timer_ns) < 0)
             break;
     }

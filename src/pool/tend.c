@@ -252,10 +252,8 @@ static void tend_ready(dx_pool *pool, struct dxi_worker *worker)
 static void tend(dx_pool *pool, struct dxi_worker *worker)
 {
     dxi_worker_pass_held(pool, worker);
-    if (worker->stage != DXI_STAGE_EMPTY && worker->watched[DXI_SOURCE_DEATH] == 0) {
+    if (worker->stage != DXI_STAGE_EMPTY && worker->watched[DXI_SOURCE_DEATH] == 0)
         dxi_worker_bury(pool, worker);
-        return;
-    }
     switch (worker->stage) {
     case DXI_STAGE_EMPTY:
         break;

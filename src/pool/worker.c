@@ -252,6 +252,12 @@ void dxi_worker_bury(dx_pool *pool, struct dxi_worker *worker)
     if (dx_process_wait(worker->process, &exit, DX_NOW) < 0) {
         /* A tracer has it first. The pidfd would say the same again and again. */
         (void)dxi_worker_watch(pool, worker, DXI_SOURCE_DEATH, 0);
+        if (worker->reason == DXI_REASON_SILENT && worker->stage < DXI_STAGE_TERMINATING)
+            worker->reason = DXI_REASON_NONE;
+        if (worker->stage < DXI_STAGE_KILLED) {
+            retire(pool, worker, DXI_STAGE_KILLED, DXI_REASON_NONE);
+            give_time(pool, worker, KILL_MS);
+        }
         dxi_pool_due(pool, dxi_os->now_ns() + TRACED_MS * DXI_NS_PER_MS);
         return;
     }
