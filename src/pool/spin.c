@@ -166,7 +166,8 @@ void dxi_pool_nap(dx_pool *pool, uint64_t until)
     size_t given = pool->unfinished - pool->queue.count - pool->suspects.count;
     uint64_t nap;
 
-    if (pool->options.depth != DX_DEPTH_AUTO || pool->ready == 0 || given < PLENTY * pool->ready)
+    if (pool->options.depth != DX_DEPTH_AUTO || pool->ready == 0 ||
+        given < (size_t)PLENTY * pool->ready)
         return;
     nap = pool->service_ns * (given / pool->ready) / 4;
     if (nap > NAP_MAX_NS)
