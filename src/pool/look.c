@@ -120,6 +120,7 @@ static bool lull(dx_pool *pool, struct dxi_worker *worker)
         return true;
     }
     dxi_worker_flush(pool, worker);
+    worker->kept_waiting = worker->kept_waiting || muted;
     if (muted && worker->noticed) {
         /* It is not listened to, but what it waits for may go on its way. */
         worker->noticed = false;

@@ -61,11 +61,12 @@ enum dxi_reason {
 struct dxi_worker {
     struct dxi_worker *next, *previous; /* among those with as many jobs, while `open` */
     struct dxi_worker *next_awake, *previous_awake;
-    bool open;    /* may be given jobs */
-    bool awake;   /* is looked at before the next sleep */
-    bool noticed; /* its channel has an event that was not looked at */
-    bool clogged; /* it takes no more just now */
-    bool alone;   /* it has a suspect, or is kept for one */
+    bool open;         /* may be given jobs */
+    bool awake;        /* is looked at before the next sleep */
+    bool noticed;      /* its channel has an event that was not looked at */
+    bool clogged;      /* it takes no more just now */
+    bool kept_waiting; /* it was muted since its deadline was last looked at */
+    bool alone;        /* it has a suspect, or is kept for one */
     bool has_suspect;
     bool missed;   /* what was sent last never left: it takes nothing more */
     bool hopeless; /* the kernel does not end it */

@@ -179,13 +179,15 @@ __attribute__((format(printf, 4, 0))) static void kill_late(dx_pool *pool,
 static void tend_head(dx_pool *pool, struct dxi_worker *worker)
 {
     uint64_t time = time_of_head(pool, worker);
+    bool muted = dxi_worker_muted(pool, worker);
 
     dxi_worker_stamp(pool, worker);
     if (time == 0)
         return;
-    /* It may have answered, and nobody listens. */
-    if (dxi_worker_muted(pool, worker))
+    /* It may have answered, and nobody listens, or has only just begun to. */
+    if (muted || worker->kept_waiting)
         worker->head_since_ns = pool->now_ns;
+    worker->kept_waiting = muted;
     if (worker->head_since_ns + time > pool->now_ns)
         dxi_pool_due(pool, worker->head_since_ns + time);
     else if (worker->jobs.first->at.dropped)

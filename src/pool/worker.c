@@ -25,6 +25,7 @@ static void empty(struct dxi_worker *worker)
     worker->unsent = 0;
     worker->answered = 0;
     worker->clogged = worker->alone = worker->noticed = worker->worn = false;
+    worker->kept_waiting = false;
     worker->missed = worker->hung_up = worker->has_suspect = worker->hopeless = false;
     worker->pause_ns = 0;
     worker->said_size = 0;
