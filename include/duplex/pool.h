@@ -198,8 +198,9 @@ DX_API const char *dx_pool_explain(const dx_pool *pool);
 /*
  * Be a worker: have the handler called for each job that the parent sends, until the conversation
  * ends. It answers with dx_reply(parent, job->id, …) or dx_reply_error(); what it returns negative is
- * sent as an error. Answers to jobs that came together and took less than some microseconds leave
- * together. Returns 0 at the end, or as dx_recv(). Blocking: until the end.
+ * sent as an error; a job that it neither answers nor refuses stays open. After jobs that took no more
+ * than some microseconds, answers to those that came together leave together: where one of these then
+ * takes long, those before it wait. Returns 0 at the end, or as dx_recv(). Blocking: until the end.
  */
 DX_API int dx_work(dx_channel *parent, dx_request_handler *handler, void *context);
 
