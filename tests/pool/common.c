@@ -272,10 +272,20 @@ void pause_ms(int ms)
     obey_pause(ms);
 }
 
-uint64_t now_ms(void)
+static uint64_t read_ms(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t now_ms(void)
+{
+    return read_ms(CLOCK_MONOTONIC);
+}
+
+uint64_t processor_ms(void)
+{
+    return read_ms(CLOCK_PROCESS_CPUTIME_ID);
 }

@@ -106,4 +106,7 @@ void end_orphan(pid_t pid);
 void pause_ms(int ms);
 uint64_t now_ms(void);
 
+/* What this process has used of processors. */
+uint64_t processor_ms(void);
+
 #endif

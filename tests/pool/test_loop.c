@@ -5,7 +5,6 @@
 #include "common.h"
 
 #include <poll.h>
-#include <time.h>
 
 /* poll(2) as long as the pool says; at most as long as a test may hang. */
 static void wait_for(dx_pool *pool)
@@ -194,14 +193,6 @@ START_TEST(test_the_loop_sleeps_while_nothing_happens)
     finish(pool);
 }
 END_TEST
-
-static uint64_t processor_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* Whoever waits sleeps, whatever there is besides: finished jobs, busy workers, a crash. */
 START_TEST(test_waiting_takes_no_processor_time)

@@ -32,6 +32,7 @@ START_TEST(test_nonsense_is_refused)
     REFUSED(.ready = (dx_ready)7);
     REFUSED(.process.stdio[0].mode = DX_STDIO_PIPE);
     REFUSED(.process.stdio[1].mode = DX_STDIO_PIPE);
+    REFUSED(.process.stdio[2].mode = DX_STDIO_PIPE);
     REFUSED(.process.channel.framing = (dx_framing)99);
     REFUSED(.process.channel.framing = DX_FRAMING_RAW);
     REFUSED(.process.channel.message_limit = DX_MESSAGE_LIMIT_MAX + 1);

@@ -297,8 +297,44 @@ START_TEST(test_who_hears_it_is_slow)
 }
 END_TEST
 
+/* Says much and is gone before it could be passed on. */
+START_TEST(test_last_words_wait_for_who_hears_them)
+{
+    static char bytes[4096];
+    dx_pool_options options = {.workers = 1,
+                               .process.channel.framing = DX_FRAMING_LINE,
+                               .process.handover = DX_HANDOVER_PIPES};
+    int ends[2];
+    size_t heard = 0;
+    dx_result result;
+
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0);
+    int saved = swap_stderr(ends[1]);
+    dx_pool *pool =
+        open_program(ARGV("sh", "-c", "read job; head -c 100000 /dev/zero >&2; exit 3"), &options);
+
+    submit(pool, "x");
+    int answered = dx_pool_next(pool, &result, 300) == 1;
+
+    for (uint64_t end = now_ms() + (uint64_t)PATIENCE_MS; heard < 100000 && now_ms() < end;) {
+        for (ssize_t size; (size = read(ends[0], bytes, sizeof(bytes))) > 0;)
+            heard += (size_t)size;
+        if (answered == 0)
+            answered = dx_pool_next(pool, &result, 1) == 1;
+        else
+            look_after(pool, 1);
+    }
+    dx_pool_close(pool);
+    restore_stderr(saved);
+    close(ends[0]);
+    ck_assert_int_eq(answered, 1);
+    ck_assert_uint_eq(heard, 100000);
+}
+END_TEST
+
 HARNESS_MAIN("pool: stderr", TEST(test_the_handler_hears_who_said_what),
              TEST(test_last_words_are_heard), TEST(test_much_is_heard), TEST(test_it_is_passed_on),
              TEST(test_with_another_standard_error_it_is_not_read),
              TEST(test_a_closed_standard_error_is_no_trouble), TEST(test_nobody_hears_it),
-             TEST(test_who_hears_it_is_slow))
+             TEST(test_who_hears_it_is_slow), TEST(test_last_words_wait_for_who_hears_them))

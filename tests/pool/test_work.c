@@ -66,7 +66,10 @@ START_TEST(test_many_at_once_are_all_answered)
 }
 END_TEST
 
-/* Only what took some microseconds is kept for the next: a quick answer waits for no slow job. */
+/*
+ * Only where jobs take some microseconds an answer is kept for the next: who has had a slow one
+ * keeps a quick answer for no other. The first may have come when all before it had been quick.
+ */
 START_TEST(test_a_quick_answer_waits_for_no_slow_job)
 {
     dx_pool_options options = {.workers = 1, .depth = 4};
@@ -81,7 +84,7 @@ START_TEST(test_a_quick_answer_waits_for_no_slow_job)
         uint64_t begun = now_ms();
 
         expect_answer(pool, quick, "quick");
-        if (!is_slow())
+        if (i > 0 && !is_slow())
             ck_assert_uint_lt(now_ms() - begun, 800);
         expect_answer(pool, slow, "slept");
     }

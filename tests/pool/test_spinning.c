@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What was wrong once: a pool that could only wait, and took a whole processor for it; and one that
+ * had nothing to do, and started workers again and again.
+ */
+#include "common.h"
+
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+/* The next result, which comes late, and is slept for. */
+static dx_result next_asleep(dx_pool *pool)
+{
+    uint64_t begun = now_ms(), used = processor_ms();
+    dx_result result = next(pool);
+
+    used = processor_ms() - used;
+    begun = now_ms() - begun;
+    if (!is_slow()) {
+        ck_assert_msg(begun >= 300, "it came after %u ms already", (unsigned)begun);
+        ck_assert_msg(used < begun / 4, "%u ms of processor time in %u ms", (unsigned)used,
+                      (unsigned)begun);
+    }
+    return result;
+}
+
+/* Have a worker traced for so long by a process, which is not waited for. Its pid; 0: it may not. */
+static pid_t trace(pid_t worker, long options, int ms)
+{
+    int ends[2];
+    char word;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t tracer = fork();
+
+    if (tracer == 0) {
+        if (ptrace(PTRACE_SEIZE, worker, NULL, options) < 0 || write(ends[1], "y", 1) != 1)
+            _exit(1);
+        close(ends[0]);
+        close(ends[1]);
+        pause_ms(ms);
+        _exit(0);
+    }
+    close(ends[1]);
+    bool traced = read(ends[0], &word, 1) == 1;
+
+    close(ends[0]);
+    if (traced)
+        return tracer;
+    ck_assert_int_eq(waitpid(tracer, NULL, 0), tracer);
+    return 0;
+}
+
+/* Its pidfd says that it has ended, and waitid(2) does not before the tracer lets go. */
+START_TEST(test_a_dead_worker_that_is_traced_takes_no_processor_time)
+{
+    dx_pool *pool = open_obedient(NULL);
+
+    look_until(pool, ready, 1);
+    uint64_t job = submit(pool, "!hang");
+
+    look_until(pool, running, 1);
+    pid_t worker = worker_of(pool, 0).pid;
+    pid_t tracer = trace(worker, 0, 700);
+
+    kill(worker, SIGKILL);
+    dx_result result = tracer > 0 ? next_asleep(pool) : next(pool);
+
+    ck_assert_uint_eq(result.job, job);
+    ck_assert_int_eq(result.error, -EPIPE);
+    finish(pool);
+    if (tracer == 0)
+        HARNESS_SKIP("tracing is not permitted here");
+    ck_assert_int_eq(waitpid(tracer, NULL, 0), tracer);
+}
+END_TEST
+
+/* Says more than it was asked, as often as it can. */
+static int babble(dx_channel *parent, void *context)
+{
+    dx_message job;
+
+    (void)context;
+    alarm(60);
+    if (dx_recv(parent, &job, DX_FOREVER) != 1)
+        return 0;
+    while (dx_send(parent, "unasked", 7, DX_FOREVER) == 0)
+        continue;
+    return 1;
+}
+
+START_TEST(test_a_faulty_worker_that_takes_long_to_die_takes_no_processor_time)
+{
+    dx_pool_options options = {.workers = 1, .process.channel.socket_only = true};
+    dx_pool *pool = open_function(babble, NULL, &options);
+
+    look_until(pool, ready, 1);
+    pid_t tracer = trace(worker_of(pool, 0).pid, PTRACE_O_TRACEEXIT, 700);
+    uint64_t job = submit(pool, "x");
+    dx_result result = tracer > 0 ? next_asleep(pool) : next(pool);
+
+    ck_assert_uint_eq(result.job, job);
+    ck_assert_int_eq(result.error, -EPROTO);
+    finish(pool);
+    if (tracer == 0)
+        HARNESS_SKIP("tracing is not permitted here");
+    ck_assert_int_eq(waitpid(tracer, NULL, 0), tracer);
+}
+END_TEST
+
+/* The first result is late, the second fills what there is room for, the third job is half sent. */
+START_TEST(test_a_muted_worker_that_is_sent_a_job_takes_no_processor_time)
+{
+    size_t size = 3 * MIB;
+    char *bytes = calloc(1, size);
+
+    for (int socket_only = 0; socket_only < 2; socket_only++) {
+        dx_pool_options options = {.workers = 2,
+                                   .ordered = true,
+                                   .queue_bytes = 4 * MIB,
+                                   .process.channel.socket_only = socket_only};
+        dx_pool *pool = open_obedient(&options);
+
+        look_until(pool, ready, 2);
+        submit(pool, "!sleep 1000");
+        submit(pool, "!size 4194304");
+        uint64_t large = submit_bytes(pool, bytes, size);
+        dx_result result = next_asleep(pool);
+
+        ck_assert(is_answer(&result, "slept"));
+        ck_assert_uint_eq(next(pool).message.size, 4 * MIB);
+        result = next(pool);
+        ck_assert_uint_eq(result.job, large);
+        ck_assert_uint_eq(result.message.size, size);
+        finish(pool);
+    }
+    free(bytes);
+}
+END_TEST
+
+/* Each worker is larger than that. */
+static const dx_pool_options small = {.workers = 1, .depth = 2, .recycle_bytes = 1};
+
+START_TEST(test_a_large_worker_that_still_works_takes_no_processor_time)
+{
+    dx_pool *pool = open_obedient(&small);
+
+    look_until(pool, ready, 1);
+    submit(pool, "x");
+    submit(pool, "!sleep 700");
+    expect_answer(pool, 0, "x");
+    dx_result result = next_asleep(pool);
+
+    ck_assert(is_answer(&result, "slept"));
+    look_until(pool, recycled, 1);
+    finish(pool);
+}
+END_TEST
+
+START_TEST(test_a_large_worker_that_has_done_nothing_stays)
+{
+    dx_pool *pool = open_obedient(&small);
+
+    look_until(pool, ready, 1);
+    look_after(pool, 500);
+    ck_assert_uint_eq(statistics(pool).starts, 1);
+    ck_assert_str_eq(ask(pool, "x"), "x");
+    finish(pool);
+}
+END_TEST
+
+HARNESS_MAIN("pool: spinning", TEST(test_a_dead_worker_that_is_traced_takes_no_processor_time),
+             TEST(test_a_faulty_worker_that_takes_long_to_die_takes_no_processor_time),
+             TEST(test_a_muted_worker_that_is_sent_a_job_takes_no_processor_time),
+             TEST(test_a_large_worker_that_still_works_takes_no_processor_time),
+             TEST(test_a_large_worker_that_has_done_nothing_stays))
