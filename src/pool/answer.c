@@ -62,9 +62,12 @@ static void take_answer(dx_pool *pool, struct dxi_worker *worker, struct dxi_job
         return;
     }
     /* Only what is next: the channel keeps an answer no longer than until it is looked at again. */
-    if (lend && (pool->options.ordered ? job == pool->first_in_order : !pool->finished.first))
+    bool is_next = pool->options.ordered ? job == pool->first_in_order : !pool->finished.first;
+
+    if (lend && is_next) {
         job->answer = *answer;
-    else if (dxi_job_keep_answer(pool, job, answer) < 0) {
+        job->at.rare = true;
+    } else if (dxi_job_keep_answer(pool, job, answer) < 0) {
         dxi_job_fail(pool, job, -ENOMEM, NULL, "there is no memory to keep its answer");
         return;
     }

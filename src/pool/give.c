@@ -205,7 +205,7 @@ static int post(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *job)
     unsigned open = (unsigned)worker->jobs.count;
     int error;
 
-    if (job->descriptor_count == 0) {
+    if (!job->at.rare || job->descriptor_count == 0) {
         const dx_message request = {.data = job->data.bytes, .size = job->data.size};
 
         return dxi_channel_post_quick(worker->channel, request.data, request.size, open,
@@ -228,11 +228,17 @@ bool dxi_worker_refill(dx_pool *pool, struct dxi_worker *worker)
     /* Only where nothing else has to be thought of, and nobody has fewer. */
     if (load == 0 || load + 1 != pool->depth || pool->lowest < load || pool->suspects.first ||
         worker->stage != DXI_STAGE_READY || worker->alone || worker->worn || worker->clogged ||
-        pool->options.recycle_jobs > 0 || !pool->has_ids || job->descriptor_count > 0 ||
+        pool->options.recycle_jobs > 0 || !pool->has_ids || job->at.rare ||
         !dxi_channel_post_quick(worker->channel, job->data.bytes, job->data.size, (unsigned)load,
                                 &job->request))
         return false;
     dxi_jobs_remove(&pool->queue, job);
+    /* It was submitted long ago as processors count, and so was the one behind it. */
+    if (job->next) {
+        __builtin_prefetch(job->next->next);
+        __builtin_prefetch(job->next->data.bytes);
+        __builtin_prefetch(job->next->data.bytes + 64);
+    }
     entrust(pool, worker, job);
     return true;
 }

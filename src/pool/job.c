@@ -83,6 +83,7 @@ struct dxi_job *dxi_job_make(dx_pool *pool, const void *data, size_t size)
         free_job(job);
         return NULL;
     }
+    job->at.rare = job->data.capacity > KEPT_MAX;
     return job;
 }
 
@@ -108,16 +109,14 @@ static void drop_rarities(struct dxi_job *job)
     if (job->answer_data.capacity > KEPT_MAX)
         bytes_free(&job->answer_data);
     job->obituary = NULL;
+    job->answer = (dx_message){0};
 }
 
 void dxi_job_drop(dx_pool *pool, struct dxi_job *job)
 {
-    if (job->answer.descriptor_count > 0 || job->descriptors || job->obituary ||
-        job->data.capacity > KEPT_MAX || job->answer_data.capacity > KEPT_MAX)
+    if (job->at.rare)
         drop_rarities(job);
     job->at = (struct dxi_standing){0};
-    if (job->answer.data)
-        job->answer = (dx_message){0};
     job->next = pool->free;
     pool->free = job;
 }
@@ -159,9 +158,9 @@ static void leave_books(dx_pool *pool, struct dxi_job *job)
 {
     pool->unfinished--;
     pool->bytes -= job->data.size;
-    if (job->descriptors)
+    if (job->at.rare && job->descriptors)
         drop_descriptors(job);
-    if (job->data.capacity > KEPT_MAX)
+    if (job->at.rare && job->data.capacity > KEPT_MAX)
         bytes_free(&job->data);
 }
 
@@ -206,6 +205,7 @@ void dxi_job_fail(dx_pool *pool, struct dxi_job *job, int error, const dx_exit *
             obituary->exit = *exit;
         snprintf(obituary->text, sizeof(obituary->text), "%s", text);
         job->obituary = obituary;
+        job->at.rare = true;
     }
     dxi_job_finish(pool, job, error);
 }
@@ -236,6 +236,7 @@ int dxi_job_keep_answer(dx_pool *pool, struct dxi_job *job, dx_message *answer)
     if (error < 0)
         return error;
     job->answer = *answer;
+    job->at.rare = true;
     job->answer.data = job->answer_data.bytes;
     job->answer.descriptors = descriptors;
     job->answer_data.size = answer->size;

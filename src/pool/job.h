@@ -35,6 +35,7 @@ struct dxi_obituary {
 struct dxi_standing {
     enum dxi_job_state state;
     bool dropped; /* nobody wants the answer: it only keeps the worker's books */
+    bool rare;    /* it has more than its bytes */
     bool gone;    /* its descriptors went with a worker: it cannot be given to another */
     int timeout_ms;
     unsigned tries, blamed, spared;
@@ -45,19 +46,22 @@ struct dxi_standing {
     uint64_t given_ns;
 };
 
+/* What each job needs comes first, so that few cache lines are fetched for it. */
 struct dxi_job {
     struct dxi_job *next, *previous; /* in the list that it stands in */
     uint64_t request;                /* the id of its request, while it is with a worker */
+    struct dxi_bytes data;
     uint64_t number;
     uint64_t submitted_ns, ended_ns;
-    struct dxi_bytes data;
-    int error;
     struct dxi_standing at;
+    int error;
+
+    /* Only if at.rare. */
     int *descriptors;
     size_t descriptor_count;
-    dx_message answer;            /* what it points to lies below, or in a channel */
-    struct dxi_bytes answer_data; /* a copy */
+    dx_message answer; /* what it points to lies below, or in a channel */
     struct dxi_obituary *obituary;
+    struct dxi_bytes answer_data; /* a copy, or memory for one */
 };
 
 /* A list of jobs. */

@@ -23,7 +23,7 @@ enum {
     NAP_MAX_NS = 200 * 1000,
     NAP_MIN_NS = 15 * 1000,
     /* An answer that comes within this is prompt. */
-    PROMPT_NS = 5 * 1000,
+    PROMPT_NS = 25 * 1000,
 };
 
 #define APART_PAUSE_MAX_NS ((uint64_t)8 * 1000 * 1000 * 1000)

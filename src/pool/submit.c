@@ -85,6 +85,7 @@ static int take_descriptors(struct dxi_job *made, const dx_job *job)
         return -ENOMEM;
     memcpy(made->descriptors, job->descriptors, size);
     made->descriptor_count = job->descriptor_count;
+    made->at.rare = true;
     return 0;
 }
 
