@@ -40,6 +40,7 @@ typedef struct worker {
     dx_framing framing;
     int out; /* the bytes of the conversation, past the channel */
     const char *seen;
+    char *job; /* while it is at work; a job may end it, and it is no leak then */
 } worker;
 
 static void die_of(int number)
@@ -150,20 +151,19 @@ static void do_job(const worker *self, uint64_t id, const char *job, size_t size
     answer(self, id, job, size);
 }
 
-static void work(const worker *self, int jobs)
+static void work(worker *self, int jobs)
 {
     dx_message message;
 
     while (dx_recv(self->parent, &message, DX_FOREVER) == 1) {
         size_t size = message.size;
-        char *job = malloc(size + 1);
-
-        if (!job)
+        self->job = malloc(size + 1);
+        if (!self->job)
             exit(1);
-        memcpy(job, message.data, size);
-        job[size] = '\0';
-        do_job(self, message.kind == DX_REQUEST ? message.id : 0, job, size);
-        free(job);
+        memcpy(self->job, message.data, size);
+        self->job[size] = '\0';
+        do_job(self, message.kind == DX_REQUEST ? message.id : 0, self->job, size);
+        free(self->job);
         if (jobs > 0 && --jobs == 0)
             return;
     }
