@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct dxi_framing;
 
@@ -43,6 +44,9 @@ int dxi_channel_open(dx_channel **ret, const struct dxi_ends *ends,
 
 /* Check options and explain in options->failure what is wrong with them. 0 or -EINVAL. */
 int dxi_channel_check_options(const dx_channel_options *options);
+
+/* How long a look for an answer may be before a sleep, in nanoseconds; 0: there is none. */
+uint64_t dxi_channel_spin_limit(const dx_channel_options *options);
 
 /* framings.c: a framing by its number, or NULL if there is none such. */
 const struct dxi_framing *dxi_framing_of(dx_framing framing);

@@ -16,21 +16,14 @@
 #include "channel/lane.h"
 #include "channel/node.h"
 #include "channel/outbox.h"
+#include "channel/spin.h"
 #include "os/lock.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
-enum {
-    /*
-     * A wake-up across processors takes about as long; to look for longer than that cannot pay. The
-     * bound on the penalty makes looking in vain cost a thousandth of it, yet finds a change.
-     */
-    DXI_SPIN_NS = 50 * 1000,
-    DXI_SPIN_PENALTY_MAX = 1024,
-    DXI_SPIN_US_MAX = 1000,
-};
+enum { DXI_SPIN_US_MAX = 1000 };
 
 /* What has become of the direction towards us. */
 enum dxi_inbound {
@@ -38,13 +31,6 @@ enum dxi_inbound {
     DXI_INBOUND_LAST,   /* the kernel has nothing more; the inbox may */
     DXI_INBOUND_BROKEN, /* the protocol is broken; the inbox may have messages from before */
     DXI_INBOUND_OVER    /* inbound_result was reported, and stays: 0, -EPROTO or -EPIPE */
-};
-
-/* Whether to look for an answer a while before sleeping. See receive.c. */
-struct dxi_spin {
-    uint64_t limit_ns; /* 0: never */
-    unsigned penalty;  /* waits to sleep through at once, after the last look that was in vain */
-    unsigned skip;     /* of these, still to come */
 };
 
 struct dx_channel {

@@ -174,10 +174,8 @@ static bool worth_a_look(dx_channel *channel)
 
     if (cpu != atomic_load_explicit(&ring->mine->cpu, memory_order_relaxed))
         atomic_store_explicit(&ring->mine->cpu, cpu, memory_order_relaxed);
-    if (spin->skip > 0) {
-        spin->skip--;
+    if (dxi_spin_skips(spin))
         return false;
-    }
     /* One that sleeps waits for us; one on our processor waits for that. */
     return atomic_load_explicit(&ring->peer->asleep, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&ring->peer->cpu, memory_order_relaxed) != cpu;
@@ -196,7 +194,7 @@ static bool sees_death(const dx_channel *channel)
 
 /*
  * Look at the ring for a while. The deadline may be passed by no more than the spin's own limit. What
- * this costs in vain is bounded by the penalty: see look() in receive.c.
+ * this costs in vain is bounded by the penalty.
  */
 static bool spin_for_bytes(dx_channel *channel)
 {
@@ -211,7 +209,7 @@ static bool spin_for_bytes(dx_channel *channel)
         for (int turn = 0; turn < SPIN_TURNS; turn++) {
             if (dxi_ring_stirs(ring)) {
                 dxi_ring_fetch(ring);
-                spin->penalty /= 2;
+                dxi_spin_paid(spin);
                 return true;
             }
             dxi_relax();
@@ -230,10 +228,7 @@ static bool spin_for_bytes(dx_channel *channel)
         if (sees_death(channel))
             return false;
     }
-    spin->penalty = spin->penalty * 2 + 1;
-    if (spin->penalty > DXI_SPIN_PENALTY_MAX)
-        spin->penalty = DXI_SPIN_PENALTY_MAX;
-    spin->skip = spin->penalty;
+    dxi_spin_was_in_vain(spin);
     return false;
 }
 

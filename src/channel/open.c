@@ -39,6 +39,13 @@ int dxi_channel_socket_type(dx_channel_type type)
     return -EINVAL;
 }
 
+uint64_t dxi_channel_spin_limit(const dx_channel_options *options)
+{
+    if (options->spin_us < 0 || !dxi_os->several_processors())
+        return 0;
+    return options->spin_us > 0 ? (uint64_t)options->spin_us * 1000 : DXI_SPIN_NS;
+}
+
 int dxi_channel_check_options(const dx_channel_options *options)
 {
     const struct dxi_framing *framing = dxi_framing_of(options->framing);
@@ -193,9 +200,7 @@ int dxi_channel_open(dx_channel **ret, const struct dxi_ends *ends,
     channel->descriptor_limit = options->descriptor_limit;
     channel->in.decoder.strip_cr = options->strip_cr;
     open_calls(channel, options);
-    if (options->spin_us >= 0 && dxi_os->several_processors())
-        channel->spin.limit_ns =
-            options->spin_us > 0 ? (uint64_t)options->spin_us * 1000 : DXI_SPIN_NS;
+    channel->spin.limit_ns = dxi_channel_spin_limit(options);
     channel->peer_pidfd = -1;
     dxi_lock_open(&channel->in_lock);
     dxi_lock_open(&channel->out_lock);

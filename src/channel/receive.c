@@ -350,11 +350,8 @@ size_t dxi_channel_backlog(dx_channel *channel)
 
 /*
  * Look for an answer without sleeping: to be woken takes ten times as long as an answer from a peer
- * that is awake, and lets its processor fall asleep too. Each look in vain doubles the number of
- * waits that are then slept through at once, and each that pays halves it: a peer that shares our
- * processor, or takes its time, is soon waited for asleep. What is there at the first glance proves
- * nothing: the peer may have had our processor meanwhile. Returns as dxi_channel_fill(); 0: in
- * vain.
+ * that is awake, and lets its processor fall asleep too. What is there at the first glance proves
+ * nothing: the peer may have had our processor meanwhile. Returns as dxi_channel_fill(); 0: in vain.
  */
 static int look(dx_channel *channel, struct dxi_patience *patience)
 {
@@ -364,10 +361,8 @@ static int look(dx_channel *channel, struct dxi_patience *patience)
         return dxi_lane_look(channel, patience);
     if (spin->limit_ns == 0 || patience->timeout_ms == DX_NOW)
         return 0;
-    if (spin->skip > 0) {
-        spin->skip--;
+    if (dxi_spin_skips(spin))
         return 0;
-    }
     enum dxi_flush flushed;
 
     /* What the peer may be waiting for must be on its way. */
@@ -387,15 +382,12 @@ static int look(dx_channel *channel, struct dxi_patience *patience)
     while (dxi_os->now_ns() < end) {
         filled = dxi_channel_fill(channel, SIZE_MAX);
         if (filled != 0 || channel->inbound != DXI_INBOUND_OPEN) {
-            spin->penalty /= 2;
+            dxi_spin_paid(spin);
             spin->skip = spin->penalty;
             return filled;
         }
     }
-    spin->penalty = spin->penalty * 2 + 1;
-    if (spin->penalty > DXI_SPIN_PENALTY_MAX)
-        spin->penalty = DXI_SPIN_PENALTY_MAX;
-    spin->skip = spin->penalty;
+    dxi_spin_was_in_vain(spin);
     return 0;
 }
 

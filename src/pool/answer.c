@@ -43,7 +43,6 @@ static void leave_worker(dx_pool *pool, struct dxi_worker *worker, struct dxi_jo
         worker->head_since_ns = 0;
     dxi_jobs_remove(&worker->jobs, job);
     worker->answered++;
-    worker->jobs_answered++;
     pool->fruitless = 0;
     pool->proven = true;
     pool->busy_jobs++;

@@ -309,7 +309,8 @@ static bool is_quiet(dx_pool *pool, struct dxi_worker *worker)
 {
     if (worker->jobs.count > 0)
         return true;
-    worker->noticed = pool->depth_most == 1;
+    if (pool->depth_most == 1)
+        worker->noticed = true;
     while (worker->stage == DXI_STAGE_READY &&
            dxi_worker_take(pool, worker, false) == DXI_TAKE_OTHER)
         continue;

@@ -10,7 +10,6 @@
 
 #include "channel/channel.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
 
@@ -269,6 +268,7 @@ bool dxi_pool_take_at_once(dx_pool *pool)
     return take_round(pool, true, &takes);
 }
 
+/* Wait for something to happen, until then. As dxi_pool_watch(). */
 static int rest(dx_pool *pool, uint64_t deadline_ns, bool lend)
 {
     uint64_t until = deadline_ns;
@@ -281,9 +281,7 @@ static int rest(dx_pool *pool, uint64_t deadline_ns, bool lend)
 
     if (calm < until)
         until = calm;
-    int news = dxi_pool_watch(pool, until);
-
-    return news < 0 ? news : 0;
+    return dxi_pool_watch(pool, until);
 }
 
 int dxi_pool_turn(dx_pool *pool, uint64_t deadline_ns, bool lend)
@@ -300,7 +298,8 @@ int dxi_pool_turn(dx_pool *pool, uint64_t deadline_ns, bool lend)
         if (dxi_pool_can_give(pool))
             dxi_pool_give(pool);
     }
-    if (takes > 0 || (lend && dxi_pool_has_news(pool)))
-        return dxi_pool_watch(pool, 0) < 0 ? -EIO : 0;
-    return rest(pool, deadline_ns, lend);
+    int news = takes > 0 || (lend && dxi_pool_has_news(pool)) ? dxi_pool_watch(pool, 0)
+                                                              : rest(pool, deadline_ns, lend);
+
+    return news < 0 ? news : 0;
 }

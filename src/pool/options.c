@@ -175,6 +175,7 @@ int dxi_pool_take_options(dx_pool *pool, char *const argv[], const dx_pool_optio
                         : pool->options.process.channel.message_limit > 0
                             ? pool->options.process.channel.message_limit
                             : DX_MESSAGE_LIMIT_DEFAULT;
+    pool->spin.limit_ns = dxi_channel_spin_limit(&pool->options.process.channel);
     pool->has_ids = pool->options.process.channel.framing == DX_FRAMING_NATIVE;
     pool->keeps_descriptors = pool->depth_most > 1 || pool->options.retries > 0;
     pool->reads_stderr = pool->options.process.stdio[2].mode == DX_STDIO_INHERIT;

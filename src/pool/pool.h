@@ -15,6 +15,7 @@
 
 #include <duplex/pool.h>
 
+#include "channel/spin.h"
 #include "os/os.h"
 #include "pool/job.h"
 #include "pool/latency.h"
@@ -102,7 +103,7 @@ struct dxi_worker {
     size_t held_size, held_capacity;
     char fault[DX_TEXT_SIZE]; /* why we have it end, for people */
 
-    uint64_t jobs_answered, starts; /* of the place */
+    uint64_t answered_before, starts; /* of the place: by those who were there before */
     dx_exit last_exit;
 };
 
@@ -158,7 +159,7 @@ struct dx_pool {
     uint64_t apart_ns, apart_pause_ns; /* when to set apart next, and how long after that: spin.c */
     unsigned prompt;        /* answers in a row that nobody had to wait for long: see spin.c */
     unsigned results_blind; /* taken since the last look at everything */
-    unsigned penalty, skip; /* looks for an answer before a sleep: see spin.c */
+    struct dxi_spin spin;   /* looks for an answer before a sleep */
 
     /* How long jobs take, for the depth. */
     unsigned busy;
@@ -309,7 +310,10 @@ static inline bool dxi_worker_is_heard(const struct dxi_worker *worker)
 /* Take one message of a worker. With `lend` the answer stays in its channel. */
 enum dxi_take dxi_worker_take(dx_pool *pool, struct dxi_worker *worker, bool lend);
 
-/* The same the quick way: the job, whose answer it is and which has ended; or NULL, and nothing was done. */
+/*
+ * The same the quick way: the job, whose answer it is and which has ended. NULL if there is none, or what was
+ * taken is no result.
+ */
 struct dxi_job *dxi_worker_take_quick(dx_pool *pool, struct dxi_worker *worker,
                                       dx_message *ret_answer);
 
@@ -359,7 +363,7 @@ void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, bool star
                              const char *text);
 
 /* The pool ends: no job can be done any more. */
-void dxi_pool_fail(dx_pool *pool, int error, const char *text);
+void dxi_pool_fail(dx_pool *pool, const char *text);
 
 /* Another worker may be needed for the jobs that are there. */
 void dxi_pool_consider_growth(dx_pool *pool);

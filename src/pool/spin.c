@@ -6,15 +6,14 @@
 #include "pool/pool.h"
 
 #include "channel/channel.h"
+#include "channel/spin.h"
 #include "wire/ring.h"
 
 #include <poll.h>
 
 enum {
-    /* A look for an answer before a sleep, as in the channel: see lane_receive.c. */
-    SPIN_NS = 50 * 1000,
+    /* Looks between two looks at the clock. */
     SPIN_TURNS = 32,
-    PENALTY_MAX = 1024,
     /* See set_apart(). */
     APART_NS = 5 * 1000 * 1000,
     APART_PAUSE_NS = 500 * 1000 * 1000,
@@ -97,15 +96,13 @@ static bool set_apart(dx_pool *pool, const struct prospect *prospect, uint64_t d
     bool found = look_until(pool, prospect, end);
     bool helped = look_ahead(pool).ring;
 
-    pool->apart_pause_ns = helped ? APART_PAUSE_NS
-                           : pool->apart_pause_ns * 2 < APART_PAUSE_MAX_NS
-                               ? pool->apart_pause_ns * 2
-                               : APART_PAUSE_MAX_NS;
-    if (pool->apart_pause_ns == 0)
+    if (helped || pool->apart_pause_ns == 0)
         pool->apart_pause_ns = APART_PAUSE_NS;
+    else if (pool->apart_pause_ns < APART_PAUSE_MAX_NS)
+        pool->apart_pause_ns *= 2;
     pool->apart_ns = dxi_os->now_ns() + pool->apart_pause_ns;
     if (helped)
-        pool->penalty = pool->skip = 0;
+        pool->spin.penalty = pool->spin.skip = 0;
     return found;
 }
 
@@ -116,28 +113,23 @@ static bool set_apart(dx_pool *pool, const struct prospect *prospect, uint64_t d
 bool dxi_pool_spin(dx_pool *pool, uint64_t deadline_ns)
 {
     struct prospect prospect;
-    uint64_t end = pool->now_ns + SPIN_NS;
+    uint64_t end = pool->now_ns + pool->spin.limit_ns;
 
-    if (!dxi_os->several_processors())
+    if (pool->spin.limit_ns == 0)
         return false;
     prospect = look_ahead(pool);
     if (set_apart(pool, &prospect, deadline_ns))
         return true;
     prospect.beside = false;
-    if (pool->skip > 0) {
-        pool->skip--;
+    if (dxi_spin_skips(&pool->spin))
         return false;
-    }
     if (!prospect.ring && !prospect.socket)
         return false;
     if (look_until(pool, &prospect, end < deadline_ns ? end : deadline_ns)) {
-        pool->penalty /= 2;
+        dxi_spin_paid(&pool->spin);
         return true;
     }
-    pool->penalty = pool->penalty * 2 + 1;
-    if (pool->penalty > PENALTY_MAX)
-        pool->penalty = PENALTY_MAX;
-    pool->skip = pool->penalty;
+    dxi_spin_was_in_vain(&pool->spin);
     return false;
 }
 
@@ -150,7 +142,8 @@ bool dxi_pool_spare(dx_pool *pool)
         return false;
     prospect = look_ahead(pool);
     prospect.socket = false;
-    if (prospect.ring && look_until(pool, &prospect, pool->now_ns + PROMPT_NS))
+    if (prospect.ring && pool->spin.limit_ns > 0 &&
+        look_until(pool, &prospect, pool->now_ns + PROMPT_NS))
         return true;
     pool->prompt = 0;
     dxi_pool_give(pool);

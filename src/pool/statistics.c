@@ -42,7 +42,7 @@ int dx_pool_worker_get(const dx_pool *pool, unsigned place, dx_worker_statistics
     }
     ret->ready = worker->stage == DXI_STAGE_READY;
     ret->running = (unsigned)worker->jobs.count;
-    ret->jobs = worker->jobs_answered;
+    ret->jobs = worker->answered_before + worker->answered;
     ret->starts = worker->starts;
     ret->last_exit = worker->last_exit;
     return 0;

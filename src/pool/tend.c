@@ -46,9 +46,9 @@ void dxi_pool_consider_growth(dx_pool *pool)
         dxi_pool_due(pool, pool->start_ns);
 }
 
-void dxi_pool_fail(dx_pool *pool, int error, const char *text)
+void dxi_pool_fail(dx_pool *pool, const char *text)
 {
-    dxi_fail(&pool->last, error, "%s", text);
+    dxi_fail(&pool->last, -ECONNABORTED, "%s", text);
     pool->state = DXI_POOL_FAILED;
     for (unsigned i = 0; i < pool->options.workers; i++) {
         struct dxi_worker *worker = &pool->workers[i];
@@ -93,7 +93,7 @@ static void give_up(dx_pool *pool, const char *text)
     dxi_fail(&story, -ECONNABORTED,
              "%u workers in a row ended without having answered anything; of the last: %s",
              pool->fruitless, text);
-    dxi_pool_fail(pool, -ECONNABORTED, story.text);
+    dxi_pool_fail(pool, story.text);
 }
 
 void dxi_pool_note_fruitless(dx_pool *pool, struct dxi_worker *worker, bool started,

@@ -23,6 +23,7 @@ static void empty(struct dxi_worker *worker)
     worker->stage = DXI_STAGE_EMPTY;
     worker->reason = DXI_REASON_NONE;
     worker->unsent = 0;
+    worker->answered_before += worker->answered;
     worker->answered = 0;
     worker->clogged = worker->alone = worker->noticed = worker->worn = false;
     worker->kept_waiting = false;

@@ -5,6 +5,8 @@
  */
 #include "common.h"
 
+#include "os/os.h"
+
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
@@ -169,7 +171,46 @@ START_TEST(test_a_large_worker_that_has_done_nothing_stays)
 }
 END_TEST
 
-HARNESS_MAIN("pool: spinning", TEST(test_a_dead_worker_that_is_traced_takes_no_processor_time),
+static unsigned looks; /* at the events of the workers, without a wait */
+
+static int count_looks(int watch_fd, struct dxi_event *ret, size_t count, uint64_t deadline_ns)
+{
+    looks += deadline_ns == 0;
+    return dxi_linux.watched(watch_fd, ret, count, deadline_ns);
+}
+
+/* Looks that a pool takes for a job of 20 ms, when it had none for long. */
+static unsigned looks_for_one_job(int spin_us)
+{
+    dx_pool_options options = {
+        .workers = 1, .process.channel.socket_only = true, .process.channel.spin_us = spin_us};
+    struct dxi_os table = dxi_linux;
+    dx_pool *pool = open_obedient(&options);
+
+    look_until(pool, ready, 1);
+    table.watched = count_looks;
+    dxi_os = &table;
+    looks = 0;
+    submit(pool, "!sleep 20");
+    expect_answer(pool, 0, "slept");
+    dxi_os = &dxi_linux;
+    finish(pool);
+    return looks;
+}
+
+/* spin_us of the workers' channels is the pool's, too. */
+START_TEST(test_a_pool_that_shall_not_look_sleeps_at_once)
+{
+    unsigned most = looks_for_one_job(-1);
+
+    ck_assert_uint_lt(most, 10);
+    if (dxi_os->several_processors() && !is_slow())
+        ck_assert_uint_gt(looks_for_one_job(1000), 2 * most + 20);
+}
+END_TEST
+
+HARNESS_MAIN("pool: spinning", TEST(test_a_pool_that_shall_not_look_sleeps_at_once),
+             TEST(test_a_dead_worker_that_is_traced_takes_no_processor_time),
              TEST(test_a_faulty_worker_that_takes_long_to_die_takes_no_processor_time),
              TEST(test_a_muted_worker_that_is_sent_a_job_takes_no_processor_time),
              TEST(test_a_large_worker_that_still_works_takes_no_processor_time),
