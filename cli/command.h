@@ -38,6 +38,12 @@ extern const command command_talk;
  */
 int command_parse_seconds(const char *text);
 
+/*
+ * For ARGP_KEY_ARG where a program is run: the rest of the arguments, which ends with NULL, is the
+ * program and its own, and is not parsed.
+ */
+char **command_take_program(struct argp_state *state);
+
 /* Parse with argp; on a wrong option it says so and exits with STATUS_FAILURE. */
 void command_parse(const struct argp *argp, int argc, char **argv, void *input);
 

@@ -2,7 +2,6 @@
 /* Bytes as people may see them; see escape.h. */
 #include "escape.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* The size of the printable character of UTF-8 that stands there; 0 if none does. */
@@ -37,6 +36,7 @@ static size_t character_at(const unsigned char *text, size_t size)
 
 size_t escape(char *line, const void *data, size_t size)
 {
+    static const char digits[] = "0123456789abcdef";
     static const char named[] = "\nn\tt\rr\\\\";
     const unsigned char *text = data;
     char *next = line;
@@ -57,7 +57,10 @@ size_t escape(char *line, const void *data, size_t size)
             *next++ = '\\';
             *next++ = name[1];
         } else {
-            next += sprintf(next, "\\x%02x", text[i]);
+            *next++ = '\\';
+            *next++ = 'x';
+            *next++ = digits[text[i] >> 4];
+            *next++ = digits[text[i] & 15];
         }
         i++;
     }

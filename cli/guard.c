@@ -2,6 +2,8 @@
 /* The guard of a process group; see guard.h. */
 #include "guard.h"
 
+#include "interrupt.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -49,9 +51,9 @@ static int guard_main(dx_channel *command, void *context)
     dx_message word;
 
     /* A signal to all that is called duplex is for the command to act on. */
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
+    interrupt_ignore(SIGINT);
+    interrupt_ignore(SIGTERM);
+    interrupt_ignore(SIGHUP);
     prctl(PR_SET_NAME, "duplex-guard", 0, 0, 0);
     if (dx_recv(command, &word, DX_FOREVER) != 1)
         task->kill(task->context);

@@ -37,3 +37,11 @@ int interrupt_take(int interrupt_fd)
         return 0;
     return (int)information.ssi_signo;
 }
+
+void interrupt_ignore(int signal_number)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    /* It fails for numbers that are no signals only. */
+    (void)sigaction(signal_number, &ignore, NULL);
+}

@@ -13,6 +13,9 @@
  */
 int interrupt_open(void);
 
+/* Ignore a signal from here on. Children that duplex starts have its default action again. */
+void interrupt_ignore(int signal_number);
+
 /* Take a signal that has come. Returns its number, or 0. Never blocks. */
 int interrupt_take(int interrupt_fd);
 

@@ -6,6 +6,7 @@
 #include "command.h"
 
 #include "console.h"
+#include "interrupt.h"
 #include "status.h"
 
 #include <duplex.h>
@@ -53,6 +54,14 @@ int command_parse_seconds(const char *text)
         return -ERANGE;
     milliseconds = (int)(seconds * 1000 + 0.5);
     return milliseconds == 0 && seconds > 0 ? 1 : milliseconds;
+}
+
+char **command_take_program(struct argp_state *state)
+{
+    char **program = &state->argv[state->next - 1];
+
+    state->next = state->argc;
+    return program;
 }
 
 void command_parse(const struct argp *argp, int argc, char **argv, void *input)
@@ -160,8 +169,8 @@ int main(int argc, char **argv)
     const command *found;
 
     console_secure_descriptors();
-    /* Writing to a reader that has gone answers EPIPE instead. Children get the default back. */
-    signal(SIGPIPE, SIG_IGN);
+    /* Writing to a reader that has gone answers EPIPE instead. */
+    interrupt_ignore(SIGPIPE);
     atexit(close_output);
     argp_program_version_hook = print_version;
     argp_err_exit_status = STATUS_FAILURE;

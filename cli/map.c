@@ -311,8 +311,8 @@ int map(const map_options *options)
     map_run self = {.options = options, .interrupt_fd = -1, .fail_fd = -1, .log = {.fd = -1}};
     int status = STATUS_FAILURE;
 
-    /* A write beyond RLIMIT_FSIZE answers EFBIG instead. Workers get the default back. */
-    signal(SIGXFSZ, SIG_IGN);
+    /* A write beyond RLIMIT_FSIZE answers EFBIG instead. */
+    interrupt_ignore(SIGXFSZ);
     if (inherited_find(&self.inherited) < 0)
         complain("out of memory");
     else

@@ -73,9 +73,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         talk->quiet = true;
         return 0;
     case ARGP_KEY_ARG:
-        /* The program, and all that follows is its own. argv ends with NULL. */
-        talk->argv = &state->argv[state->next - 1];
-        state->next = state->argc;
+        talk->argv = command_take_program(state);
         return 0;
     case ARGP_KEY_END:
         complete(talk, state);
