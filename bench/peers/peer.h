@@ -79,6 +79,15 @@ struct peer {
     int (*close)(void *pair);
 };
 
+/* Those of duplex itself, in their order: conversations, and pools that need no program. */
+#define OWN_CONVERSATIONS                                                                          \
+    &peer_duplex_stream, &peer_duplex_stream_reserve, &peer_duplex_stream_socket,                  \
+        &peer_duplex_seqpacket, &peer_duplex_seqpacket_socket, &peer_duplex_dgram,                 \
+        &peer_duplex_stream_asleep, &peer_duplex_stream_socket_asleep
+#define OWN_POOLS                                                                                  \
+    &peer_duplex_pool, &peer_duplex_pool_deep, &peer_duplex_pool_socket,                           \
+        &peer_duplex_pool_socket_deep
+
 extern const struct peer *const peers[];
 extern const size_t peer_count;
 
