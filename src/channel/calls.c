@@ -45,9 +45,8 @@ static int sort_request(dx_channel *channel, const dx_message *message)
     }
     if (theirs->count - leaving >= calls->their_limit)
         return violation(channel, DXI_VIOLATION_REQUEST_LIMIT, calls->their_limit, 0);
-    if (dxi_requests_find(theirs, message->id) != NULL)
+    if (dxi_requests_add(theirs, message->id) == NULL)
         return violation(channel, DXI_VIOLATION_DUPLICATE_REQUEST, message->id, 0);
-    dxi_requests_add(theirs, message->id);
     return 1;
 }
 

@@ -51,14 +51,10 @@ static inline bool dxi_quick_sort(dx_channel *channel, enum dx_kind kind, uint64
 {
     struct dxi_calls *calls = &channel->calls;
 
-    if (kind == DX_REQUEST) {
-        if (calls->handler != NULL || calls->leaving_id != 0 || calls->theirs.free == 0 ||
-            calls->theirs.count >= calls->their_limit ||
-            dxi_requests_find(&calls->theirs, id) != NULL)
-            return false;
-        dxi_requests_add(&calls->theirs, id);
-        return true;
-    }
+    if (kind == DX_REQUEST)
+        return calls->handler == NULL && calls->leaving_id == 0 && calls->theirs.free != 0 &&
+               calls->theirs.count < calls->their_limit &&
+               dxi_requests_add(&calls->theirs, id) != NULL;
     if (calls->elsewhere)
         return id <= calls->last_id;
     struct dxi_request *request = dxi_requests_find(&calls->ours, id);

@@ -60,9 +60,12 @@ static int grow(struct dxi_requests *requests)
         places[i - 1] = (struct dxi_request){.next = requests->free};
         requests->free = i;
     }
-    for (uint32_t i = 0; i < requests->capacity; i++)
-        if (places[i].id != 0)
-            index[locate(requests, places[i].id)] = i + 1;
+    for (uint32_t i = 0; i < requests->capacity; i++) {
+        if (places[i].id == 0)
+            continue;
+        places[i].at = locate(requests, places[i].id);
+        index[places[i].at] = i + 1;
+    }
     requests->capacity = capacity;
     return 0;
 }
@@ -76,17 +79,21 @@ int dxi_requests_reserve(struct dxi_requests *requests)
 
 struct dxi_request *dxi_requests_add(struct dxi_requests *requests, uint64_t id)
 {
+    uint32_t at = locate(requests, id);
     uint32_t place = requests->free;
+
+    if (requests->index[at] != 0)
+        return NULL;
     struct dxi_request *request = &requests->places[place - 1];
 
     requests->free = request->next;
     requests->count++;
-    requests->index[locate(requests, id)] = place;
-    *request = (struct dxi_request){.id = id, .deadline_ns = UINT64_MAX};
+    requests->index[at] = requests->latest = place;
+    *request = (struct dxi_request){.id = id, .deadline_ns = UINT64_MAX, .at = at};
     return request;
 }
 
-struct dxi_request *dxi_requests_find(struct dxi_requests *requests, uint64_t id)
+struct dxi_request *dxi_requests_search(struct dxi_requests *requests, uint64_t id)
 {
     if (requests->count == 0)
         return NULL;
@@ -107,8 +114,11 @@ static void unlist(struct dxi_requests *requests, uint32_t gap)
 
         if (place == 0)
             return;
+        struct dxi_request *moved = &requests->places[place - 1];
+
         requests->index[at] = 0;
-        requests->index[locate(requests, requests->places[place - 1].id)] = place;
+        moved->at = locate(requests, moved->id);
+        requests->index[moved->at] = place;
     }
 }
 
@@ -145,8 +155,9 @@ void dxi_requests_line_up(struct dxi_requests *requests, struct dxi_request *req
 
 void dxi_requests_remove(struct dxi_requests *requests, struct dxi_request *request)
 {
-    dxi_requests_line_up(requests, request, DXI_LINE_NONE);
-    unlist(requests, locate(requests, request->id));
+    if (request->line != DXI_LINE_NONE)
+        dxi_requests_line_up(requests, request, DXI_LINE_NONE);
+    unlist(requests, request->at);
     request->id = 0;
     request->next = requests->free;
     requests->free = (uint32_t)(request - requests->places) + 1;

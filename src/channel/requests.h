@@ -25,6 +25,7 @@ struct dxi_request {
     uint64_t id; /* 0: the place is free */
     uint64_t deadline_ns;
     uint32_t next, previous; /* in its line, or among the free places; a place and 1, or 0 */
+    uint32_t at;             /* where the index has it */
     uint8_t line;
     int code;    /* theirs, in DXI_LINE_DUE: the error with which it is to be answered */
     bool waited; /* its answer is for the dx_call() that made it */
@@ -38,6 +39,7 @@ struct dxi_requests {
     uint32_t limit;
     uint32_t count;
     uint32_t free;
+    uint32_t latest; /* the place that was filled last, and 1; 0: none was */
     uint32_t first[DXI_LINES], last[DXI_LINES];
 };
 
@@ -46,12 +48,22 @@ void dxi_requests_close(struct dxi_requests *requests);
 /* Have a free place for one more. 0; -EBUSY at the limit; -ENOMEM. */
 int dxi_requests_reserve(struct dxi_requests *requests);
 
-/* Add an id that is not open, in no line. There must be a free place. Lasts until the next reserve.
+/*
+ * Add an id, in no line. NULL: it is open already. There must be a free place. Lasts until the next
+ * reserve.
  */
 struct dxi_request *dxi_requests_add(struct dxi_requests *requests, uint64_t id);
 
-/* The open request with this id, or NULL. */
-struct dxi_request *dxi_requests_find(struct dxi_requests *requests, uint64_t id);
+/* As dxi_requests_find(), by the index. */
+struct dxi_request *dxi_requests_search(struct dxi_requests *requests, uint64_t id);
+
+/* The open request with this id, or NULL. Mostly it is the latest, which is answered at once. */
+static inline struct dxi_request *dxi_requests_find(struct dxi_requests *requests, uint64_t id)
+{
+    if (requests->latest != 0 && id != 0 && requests->places[requests->latest - 1].id == id)
+        return &requests->places[requests->latest - 1];
+    return dxi_requests_search(requests, id);
+}
 
 void dxi_requests_remove(struct dxi_requests *requests, struct dxi_request *request);
 
