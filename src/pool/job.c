@@ -5,6 +5,7 @@
 #include "pool/pool.h"
 
 #include "channel/channel.h"
+#include "wire/bytes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,20 +14,24 @@
 /* What is kept of a job's memory for the next, and at the least. */
 enum { KEPT_MAX = 64 << 10, CAPACITY_MIN = 128 };
 
-static int bytes_set(struct dxi_bytes *bytes, const void *data, size_t size)
+static __attribute__((noinline)) int bytes_grow(struct dxi_bytes *bytes, size_t size)
 {
-    if (size > bytes->capacity) {
-        size_t capacity = size > CAPACITY_MIN ? size : CAPACITY_MIN;
-        void *memory = dxi_os->allocate(capacity);
+    size_t capacity = size > CAPACITY_MIN ? size : CAPACITY_MIN;
+    void *memory = dxi_os->allocate(capacity);
 
-        if (!memory)
-            return -ENOMEM;
-        dxi_os->release(bytes->bytes);
-        bytes->bytes = memory;
-        bytes->capacity = capacity;
-    }
-    if (size > 0)
-        memcpy(bytes->bytes, data, size);
+    if (!memory)
+        return -ENOMEM;
+    dxi_os->release(bytes->bytes);
+    bytes->bytes = memory;
+    bytes->capacity = capacity;
+    return 0;
+}
+
+static inline int bytes_set(struct dxi_bytes *bytes, const void *data, size_t size)
+{
+    if (size > bytes->capacity && bytes_grow(bytes, size) < 0)
+        return -ENOMEM;
+    dxi_copy(bytes->bytes, data, size);
     bytes->size = size;
     return 0;
 }
