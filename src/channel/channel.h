@@ -104,6 +104,9 @@ bool dxi_channel_greeted(const dx_channel *channel);
 /* Whether a message may be here that came by the ring, or was read before. Costs no system call. */
 bool dxi_channel_stirs(const dx_channel *channel);
 
+/* Whether a part of what was taken in at one time is left. */
+bool dxi_channel_holds(const dx_channel *channel);
+
 /* Whether the peer speaks by the ring; and then, what it is about. */
 bool dxi_channel_hears_ring(const dx_channel *channel);
 

@@ -70,9 +70,14 @@ bool dxi_channel_hears_ring(const dx_channel *channel)
     return atomic_load_explicit(&channel->lane.in_is_fast, memory_order_relaxed);
 }
 
+bool dxi_channel_holds(const dx_channel *channel)
+{
+    return channel->in.start != channel->in.end;
+}
+
 bool dxi_channel_stirs(const dx_channel *channel)
 {
-    return channel->in.start != channel->in.end ||
+    return dxi_channel_holds(channel) ||
            (dxi_channel_hears_ring(channel) &&
             (dxi_ring_filled(&channel->lane.in) > 0 || dxi_ring_stirs(&channel->lane.in)));
 }

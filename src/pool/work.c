@@ -26,12 +26,13 @@ static int answer(dx_channel *parent, dx_request_handler *handler, void *context
 }
 
 /*
- * Answers are collected while more jobs are at hand, but only among jobs that take so little that
- * nobody minds: the time is looked at when all that were at hand are done.
+ * Answers to jobs that were taken in together leave together, but only among jobs that take so little
+ * that nobody minds. No longer: while the parent reads one lot, the next is done. The clock is looked at
+ * once a lot.
  */
 int dx_work(dx_channel *parent, dx_request_handler *handler, void *context)
 {
-    bool together = false;
+    bool together = false, waited = true;
     unsigned count = 0;
     uint64_t began = 0;
     dx_message job;
@@ -39,12 +40,14 @@ int dx_work(dx_channel *parent, dx_request_handler *handler, void *context)
     if (!handler)
         return -EINVAL;
     for (;;) {
-        if (count > 0 && !dxi_channel_stirs(parent)) {
+        if (count > 0 && !dxi_channel_holds(parent)) {
+            dxi_channel_send_collected(parent);
             uint64_t now = dxi_os->now_ns();
 
             together = now - began < (uint64_t)count * TOGETHER_NS;
+            waited = !dxi_channel_stirs(parent);
+            began = now;
             count = 0;
-            dxi_channel_send_collected(parent);
         }
         int status = dx_recv(parent, &job, DX_FOREVER);
 
@@ -56,7 +59,8 @@ int dx_work(dx_channel *parent, dx_request_handler *handler, void *context)
         if (job.kind != DX_REQUEST && job.kind != DX_MESSAGE)
             continue;
         if (count++ == 0) {
-            began = dxi_os->now_ns();
+            if (waited)
+                began = dxi_os->now_ns();
             if (together)
                 (void)dx_cork(parent);
         }
