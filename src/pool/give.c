@@ -122,7 +122,7 @@ static void entrust(dx_pool *pool, struct dxi_worker *worker, struct dxi_job *jo
     job->at.given_ns = pool->now_ns;
     worker->unsent++;
     /* Half of what it has it can always see. */
-    if (worker->unsent > worker->jobs.count / 2)
+    if (worker->unsent > (worker->jobs.count - 1) / 2)
         dxi_worker_flush(pool, worker);
 }
 

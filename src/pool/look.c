@@ -185,6 +185,7 @@ int dxi_pool_watch(dx_pool *pool, uint64_t deadline_ns)
     if (count < 0)
         return dxi_fail(&pool->last, count, "cannot wait for the workers: %s",
                         dx_error_text(count));
+    pool->watched_ns = pool->now_ns;
     if (count > 0 || deadline_ns != 0)
         dxi_pool_tick(pool);
     int news = 0;
@@ -197,7 +198,7 @@ int dxi_pool_watch(dx_pool *pool, uint64_t deadline_ns)
 /* A worker that always has something does not keep the others waiting. */
 static void count_streak(dx_pool *pool, struct dxi_worker *worker)
 {
-    if (++worker->streak < TAKES_BLIND)
+    if (pool->first_awake == pool->last_awake || ++worker->streak < TAKES_BLIND)
         return;
     worker->streak = 0;
     dxi_worker_lull(pool, worker);

@@ -12,8 +12,10 @@
 #include <string.h>
 
 enum {
-    /* Results that are taken between two looks at all workers. */
+    /* Results that are taken between two looks at the clock. */
     RESULTS_BLIND = 64,
+    /* And as long at least between two looks at all workers, which cost as much as some jobs. */
+    LOOK_NS = 50 * 1000,
     /* Turns of one dx_pool_process(): others have something to do, too. */
     TURNS_MAX = 64,
 };
@@ -78,7 +80,7 @@ static int look_around(dx_pool *pool)
     dxi_pool_tick(pool);
     if (pool->timer_ns <= pool->now_ns)
         dxi_pool_tend(pool);
-    return dxi_pool_watch(pool, 0);
+    return pool->now_ns - pool->watched_ns < LOOK_NS ? 0 : dxi_pool_watch(pool, 0);
 }
 
 /* Wait for a result. 1; 0 if none will come; or an error. */

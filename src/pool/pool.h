@@ -147,10 +147,11 @@ struct dx_pool {
 
     enum dxi_pool_state state;
     int watch_fd;
-    uint64_t now_ns;   /* as of the last look at the clock */
-    uint64_t timer_ns; /* nothing is due before */
-    uint64_t start_ns; /* no place may be filled before */
-    unsigned live;     /* workers that run, in whatever stage */
+    uint64_t now_ns;     /* as of the last look at the clock */
+    uint64_t watched_ns; /* of the last look at all workers, or a moment before */
+    uint64_t timer_ns;   /* nothing is due before */
+    uint64_t start_ns;   /* no place may be filled before */
+    unsigned live;       /* workers that run, in whatever stage */
     unsigned ready;
     unsigned hopeless;  /* of those that run, those that the kernel does not end */
     unsigned leaving;   /* of those that run, those that are to end */
