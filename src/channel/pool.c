@@ -24,8 +24,6 @@ bool dxi_channel_post_quick(dx_channel *channel, const void *data, size_t size, 
 
     if (open >= calls->quick_limit || !dxi_single_threaded() ||
         channel->inbound == DXI_INBOUND_OVER ||
-        atomic_load_explicit(&channel->broken, memory_order_relaxed) ||
-        atomic_load_explicit(&channel->peer_gone, memory_order_relaxed) ||
         !dxi_quick_send(channel, data, size, DXI_KIND_REQUEST, id))
         return false;
     calls->last_id = id;

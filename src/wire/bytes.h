@@ -54,9 +54,10 @@ static inline void dxi_store64(uint8_t *to, uint64_t value)
 
 /*
  * memcpy() for what most messages are, from 16 to 128 bytes: as many moves as it takes, the last of which
- * may overlap the one before. A call of the library's costs as much as the copy.
+ * may overlap the one before. A call, of the library's or of this, costs as much as the copy.
  */
-static inline void dxi_copy(uint8_t *to, const void *data, size_t size)
+static inline __attribute__((always_inline)) void dxi_copy(uint8_t *to, const void *data,
+                                                           size_t size)
 {
     const uint8_t *from = data;
 
