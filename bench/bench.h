@@ -35,9 +35,6 @@ enum work {
 /* How many requests are open at one time in WORK_CALLS. */
 enum { CALLS_OPEN = 64 };
 
-/* How many workers share the jobs of WORK_POOL. */
-enum { POOL_WORKERS = 2 };
-
 /* Where the two processes of a pair run. */
 enum placement {
     PLACEMENT_PINNED, /* the parent on the first allowed CPU, the child on the second */
@@ -45,6 +42,13 @@ enum placement {
     PLACEMENT_FREE,   /* wherever the scheduler puts them */
     PLACEMENT_COUNT
 };
+
+/*
+ * How many workers share the jobs of WORK_POOL: one on the CPU that is not their parent's, where there
+ * is one; else POOL_WORKERS.
+ */
+enum { POOL_WORKERS = 2 };
+unsigned placement_workers(enum placement placement);
 
 /* What a pair of processes is to do: a few messages to get warm, then those that are timed. */
 struct task {

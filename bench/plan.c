@@ -39,7 +39,7 @@ static const struct workload workloads[] = {
     {"spawn-10m", WORK_SPAWN, (size_t)10 << 20, FREE, false, "posix_spawn"},
     {"spawn-1g", WORK_SPAWN, (size_t)1 << 30, FREE, false, "posix_spawn"},
     {"spawn-4g", WORK_SPAWN, (size_t)4 << 30, FREE, false, "posix_spawn"},
-    {"pool-100", WORK_POOL, 100, FREE, false, "python_imap"},
+    {"pool-100", WORK_POOL, 100, PINNED | FREE, false, "python_imap"},
     {"idle", WORK_IDLE, 64, PINNED, false, "raw_stream"},
 };
 
@@ -50,6 +50,11 @@ const char *placement_name(enum placement placement)
     static const char *const names[PLACEMENT_COUNT] = {"pinned", "same", "free"};
 
     return names[placement];
+}
+
+unsigned placement_workers(enum placement placement)
+{
+    return placement == PLACEMENT_PINNED ? 1 : POOL_WORKERS;
 }
 
 /* A shell pattern, or the beginning of a name: "rtt" stands for all round trips. */
@@ -171,9 +176,8 @@ size_t plan_make(struct group groups[GROUPS_MAX], const struct effort *effort)
         const struct workload *workload = &workloads[i];
         unsigned places = effort->placements ? effort->placements : workload->placements;
 
-        /* A child that is started inherits the CPU of its parent: there is no pair to pin,
-         * and three processes have not two CPUs each. */
-        if (workload->work == WORK_SPAWN || workload->work == WORK_POOL)
+        /* A child that is started inherits the CPU of its parent: there is no pair to pin. */
+        if (workload->work == WORK_SPAWN)
             places &= SAME | FREE;
         if (!wanted(workload->name, effort))
             continue;

@@ -71,8 +71,9 @@ void text_of_title(char *ret, size_t size, const struct group *group)
         break;
     case WORK_POOL:
         snprintf(what, sizeof(what),
-                 "jobs of %s, %d workers, thousand jobs/s; CPU in us per job, of all workers",
-                 bytes, POOL_WORKERS);
+                 "jobs of %s, %u worker%s, thousand jobs/s; CPU in us per job, of all workers",
+                 bytes, placement_workers(group->placement),
+                 placement_workers(group->placement) == 1 ? "" : "s");
         break;
     }
     snprintf(ret, size, "%s, %s: %s", group->name, placement_name(group->placement), what);

@@ -51,6 +51,13 @@ static const char *unavailable(const struct peer *peer, const struct task *task)
     return system(command->probe) == 0 ? NULL : command->missing;
 }
 
+/* What they start runs where they do. */
+static bool has_part(const struct group *group, bool corked)
+{
+    (void)corked;
+    return group->placement != PLACEMENT_PINNED;
+}
+
 static int make_input(int fd, size_t size, uint64_t count)
 {
     FILE *file = fdopen(dup(fd), "w");
@@ -228,6 +235,7 @@ const struct peer peer_parallel_each = {
     .name = "parallel_each",
     .about = "GNU parallel -j2 --pipe -N1: a process for each job",
     PARALLEL("--pipe", "-N1"),
+    .has_part = has_part,
     .unavailable = unavailable,
     .open = open_lines,
     .jobs = jobs,
@@ -240,6 +248,7 @@ const struct peer peer_parallel_round_robin_each = {
     .name = "parallel_round_robin_each",
     .about = "GNU parallel -j2 --pipe --round-robin -N1: workers that stay, a job at a time",
     PARALLEL("--pipe", "--round-robin", "-N1"),
+    .has_part = has_part,
     .unavailable = unavailable,
     .open = open_lines,
     .jobs = jobs,
@@ -252,6 +261,7 @@ const struct peer peer_parallel_round_robin = {
     .name = "parallel_round_robin",
     .about = "GNU parallel -j2 --pipe --round-robin: workers that stay, 1 MiB of jobs at a time",
     PARALLEL("--pipe", "--round-robin"),
+    .has_part = has_part,
     .unavailable = unavailable,
     .open = open_lines,
     .jobs = jobs,
@@ -266,6 +276,7 @@ const struct peer peer_xargs_each = {
     .argument = &(const struct command){.argv = {"xargs", "-d", "\\n", "-P2", "-n1", "echo"},
                                         .probe = "command -v xargs >/dev/null",
                                         .missing = "there is no program xargs: install findutils"},
+    .has_part = has_part,
     .unavailable = unavailable,
     .open = open_lines,
     .jobs = jobs,

@@ -57,7 +57,7 @@ struct peer {
     int (*calls)(void *pair, size_t size, uint64_t count, bool corked);
 
     /*
-     * Have POOL_WORKERS workers echo count jobs, and note the processor time of them all in
+     * Have placement_workers() workers echo count jobs, and note the processor time of them all in
      * figures->child_cpu. NULL: the peer has no part in WORK_POOL.
      */
     int (*jobs)(void *pair, size_t size, uint64_t count);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * duplex: a pool of two workers by dx_pool_open_function(), each in dx_work(), or by dx_pool_open()
+ * duplex: a pool of workers by dx_pool_open_function(), each in dx_work(), or by dx_pool_open()
  * of a filter of lines. The parent submits until its window is full, and takes results until half of
  * it is free again; all else is at its defaults. Nothing is counted before all workers are ready, and
  * have begun the fast lane where there is one.
@@ -87,7 +87,7 @@ static int open_workers(struct pool *pool)
     char *const argv[] = {(char *)setting->program, NULL};
     dx_pool_options options = {
         .process = {.channel = {.socket_only = setting->socket_only}, .die_with_parent = true},
-        .workers = POOL_WORKERS,
+        .workers = placement_workers(pool->trial->task.placement),
         .depth = setting->depth,
     };
 
@@ -146,34 +146,49 @@ static int run(struct pool *pool, size_t size, uint64_t count)
 static bool is_settled(const struct pool *pool)
 {
     bool by_fast_lane = !pool->setting->program && !pool->setting->socket_only;
+    unsigned workers = placement_workers(pool->trial->task.placement);
     dx_pool_statistics statistics;
 
     dx_pool_statistics_get(pool->pool, &statistics);
-    return statistics.ready == POOL_WORKERS &&
-           (!by_fast_lane || atomic_load(&pool->board->fast) == POOL_WORKERS);
+    return statistics.ready == workers &&
+           (!by_fast_lane || atomic_load(&pool->board->fast) == workers);
+}
+
+/* They were started where their parent runs. */
+static int place_workers(struct pool *pool)
+{
+    enum placement placement = pool->trial->task.placement;
+    int error = 0;
+
+    for (unsigned i = 0; i < placement_workers(placement) && error == 0; i++) {
+        dx_worker_statistics worker;
+
+        error = dx_pool_worker_get(pool->pool, i, &worker);
+        if (error < 0 || worker.pid == 0)
+            continue;
+        if (clock_getcpuclockid(worker.pid, &pool->clocks[i]) != 0)
+            return -ESRCH;
+        error = side_place_process(placement, worker.pid);
+    }
+    return error;
 }
 
 static int settle(struct pool *pool)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     double stop = side_now() + SETTLE_S;
-    int error = 0;
+    int error;
 
-    while (error == 0 && !is_settled(pool) && side_now() < stop) {
+    while ((error = place_workers(pool)) == 0 && !is_settled(pool) && side_now() < stop) {
         error = run(pool, pool->trial->task.size, SETTLE_JOBS);
+        if (error < 0)
+            break;
         nanosleep(&pause, NULL);
     }
     if (error == 0 && !is_settled(pool)) {
         trial_fails(pool->trial, "the workers have not got ready, %u are on the fast lane",
                     atomic_load(&pool->board->fast));
         error = -EOPNOTSUPP;
-    }
-    for (unsigned i = 0; i < POOL_WORKERS && error == 0; i++) {
-        dx_worker_statistics worker;
-
-        error = dx_pool_worker_get(pool->pool, i, &worker);
-        if (error == 0 && clock_getcpuclockid(worker.pid, &pool->clocks[i]) != 0)
-            error = -ESRCH;
     }
     return error;
 }
@@ -203,7 +218,7 @@ static double seconds_of_workers(const struct pool *pool)
 {
     double seconds = 0;
 
-    for (unsigned i = 0; i < POOL_WORKERS; i++) {
+    for (unsigned i = 0; i < placement_workers(pool->trial->task.placement); i++) {
         struct timespec now = {0};
 
         clock_gettime(pool->clocks[i], &now);

@@ -12,8 +12,6 @@ import os
 import sys
 import time
 
-WORKERS = 2
-
 
 def echo(job):
     """Be the work."""
@@ -40,18 +38,18 @@ def check(results, size, count):
             raise ValueError("results are missing")
 
 
-def run_imap(context, chunksize):
+def run_imap(context, workers, chunksize):
     """Yield the workers, then a function that does jobs."""
-    with context.Pool(WORKERS) as pool:
-        yield set(pool.map(whoami, range(4 * WORKERS), chunksize=1))
+    with context.Pool(workers) as pool:
+        yield set(pool.map(whoami, range(4 * workers), chunksize=1))
         while True:
             yield lambda jobs: pool.imap_unordered(echo, jobs, chunksize=chunksize)
 
 
-def run_executor(context):
+def run_executor(context, workers):
     """As run_imap()."""
-    with concurrent.futures.ProcessPoolExecutor(WORKERS, mp_context=context) as executor:
-        yield set(executor.map(whoami, range(4 * WORKERS)))
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as executor:
+        yield set(executor.map(whoami, range(4 * workers)))
 
         def run(jobs):
             futures = [executor.submit(echo, job) for job in jobs]
@@ -61,13 +59,13 @@ def run_executor(context):
             yield run
 
 
-def lead(size, way):
+def lead(size, way, workers):
     """Be the parent."""
     context = multiprocessing.get_context("fork")
     if way == "executor":
-        pool = run_executor(context)
+        pool = run_executor(context, workers)
     else:
-        pool = run_imap(context, int(way.removeprefix("imap_")))
+        pool = run_imap(context, workers, int(way.removeprefix("imap_")))
     made = [b"%d%s%d" % (digit, b"x" * (size - 2), digit) for digit in range(10)]
     print("ready", *next(pool), flush=True)
     run = next(pool)
@@ -81,7 +79,7 @@ def lead(size, way):
 
 if __name__ == "__main__":
     try:
-        sys.exit(lead(int(sys.argv[2]), sys.argv[3]))
+        sys.exit(lead(int(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
     except (OSError, EOFError, ValueError) as error:
         print(error, flush=True)
         sys.exit(1)

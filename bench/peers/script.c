@@ -117,10 +117,13 @@ static _Noreturn void become_script(const struct script *script, const struct ta
     };
     char file[4096];
     char size[32];
-    const char *argv[] = {script->program, file, works[task->work], size, script->way, NULL};
+    char workers[16];
+    const char *argv[] = {script->program, file, works[task->work], size, script->way,
+                          workers,         NULL};
 
     script_path(script, file, sizeof(file));
     snprintf(size, sizeof(size), "%zu", task->size);
+    snprintf(workers, sizeof(workers), "%u", placement_workers(task->placement));
     signal(SIGPIPE, SIG_DFL);
     if (dup2(input, 0) >= 0 && dup2(output, 1) >= 0)
         execvp(argv[0], (char **)argv);

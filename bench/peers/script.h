@@ -2,7 +2,7 @@
 /*
  * Peers that are not in C: parent and child of the pair are processes of another language, and this
  * program starts the parent and hands it the task. The script is called with the work, the size of
- * a message and, if it has several, a way to do it as its arguments. When its child is ready it
+ * a message and, if it has several, a way to do it and the number of workers as its arguments. When its child is ready it
  * prints "ready PID", with the child's pid, or those of all workers of a pool. Then, for each line
  * with a count, it does the work so many times and prints "ok", or in one line what went wrong. When
  * there are no more lines it ends its children and itself.
