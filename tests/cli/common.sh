@@ -117,6 +117,16 @@ expect_no_process() {
     done
 }
 
+# Wait until so many processes run that the script has started.
+wait_for_processes() {
+    tries=0
+    until [ "$(marked_processes | wc -l)" -ge "$1" ]; do
+        tries=$((tries + 1))
+        [ $tries -le 200 ] || fail "there were fewer than $1 processes for 10 seconds"
+        sleep 0.05
+    done
+}
+
 # Wait until a file has some content: wait_for FILE.
 wait_for() {
     tries=0

@@ -111,8 +111,7 @@ done
 check "nor is one left when it is killed"
 "$DUPLEX" bench -p 25 --seconds 1 rtt-busy >"$work/out" 2>"$work/err" &
 killed=$!
-sleep 0.5
-[ "$(marked_processes | wc -l)" -ge 4 ] || fail "nothing had been started"
+wait_for_processes 4
 kill -KILL $killed
 wait $killed 2>/dev/null || true
 expect_no_process

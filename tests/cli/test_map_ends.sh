@@ -235,8 +235,7 @@ check "if duplex is killed, its workers are, and all that is in their groups"
 "$DUPLEX" map -q -j 3 -- sh -c 'trap "" HUP INT TERM; sleep 300 & (sleep 300 & wait) & exec "$0"' \
     "$worker" <"$work/in" >"$work/out" 2>"$work/err" 3<&- &
 running=$!
-sleep 0.5
-[ "$(marked_processes | wc -l)" -ge 14 ] || fail "there was nothing to kill"
+wait_for_processes 14
 kill -KILL $running
 wait $running 2>/dev/null || true
 expect_no_process
