@@ -9,7 +9,6 @@ const struct dxi_os dxi_linux = {
     .resize = dxi_linux_resize,
     .release = dxi_linux_release,
     .now_ns = dxi_linux_now_ns,
-    .about_now_ns = dxi_linux_about_now_ns,
     .processors = dxi_linux_processors,
     .several_processors = dxi_linux_several_processors,
     .processor = dxi_linux_processor,

@@ -11,7 +11,6 @@ void *dxi_linux_allocate(size_t size);
 void *dxi_linux_resize(void *memory, size_t size);
 void dxi_linux_release(void *memory);
 uint64_t dxi_linux_now_ns(void);
-uint64_t dxi_linux_about_now_ns(void);
 unsigned dxi_linux_processors(void);
 bool dxi_linux_several_processors(void);
 unsigned dxi_linux_processor(void);

@@ -68,7 +68,6 @@ struct dxi_os {
     void (*release)(void *memory);
 
     uint64_t (*now_ns)(void);         /* CLOCK_MONOTONIC */
-    uint64_t (*about_now_ns)(void);   /* the same, some milliseconds late at most, for nothing */
     bool (*several_processors)(void); /* has the machine more than one */
     unsigned (*processors)(void);     /* that this process may run on */
     unsigned (*processor)(void);      /* on which the caller runs just now, from 1; 0: unknown */

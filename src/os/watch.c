@@ -69,14 +69,6 @@ int dxi_linux_watched(int watch_fd, struct dxi_event *ret, size_t count, uint64_
     return ready;
 }
 
-uint64_t dxi_linux_about_now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
 unsigned dxi_linux_processors(void)
 {
     cpu_set_t set[PROCESSORS_MAX / CPU_SETSIZE];
