@@ -218,7 +218,7 @@ EACH_TYPE(test_nothing_is_left_to_poll_for_when_the_child_is_dead)
     struct child child;
     dx_message message;
 
-    family->linger_ms = 50;
+    family->linger_ms = 50 * slowness();
     start_child(&child, type, leave_a_grandchild, family);
     dx_channel *channel = channel_to_child(&child, NULL);
 
