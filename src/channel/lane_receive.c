@@ -134,8 +134,11 @@ static int attend_once(dx_channel *channel)
         return hear_the_end(channel);
     ssize_t received = dxi_os->receive(channel->read_fd, bytes, size, &arrival);
 
-    if (received <= 0)
+    if (received <= 0) {
+        /* An empty packet may bear some. */
+        dxi_parcels_shun(&arrival);
         return hear_nothing(channel, received);
+    }
     if (channel->drain_limited)
         channel->drain_left -= (size_t)received;
     bool bears = arrival.count > 0 || arrival.lost;

@@ -103,6 +103,12 @@ void dxi_parcels_arrived(struct dxi_inbox *in, size_t size, const struct dxi_arr
     }
 }
 
+void dxi_parcels_shun(const struct dxi_arrival *arrival)
+{
+    for (size_t i = 0; i < arrival->count; i++)
+        dxi_os->close(arrival->descriptors[i]);
+}
+
 void dxi_parcels_turn(struct dxi_inbox *in)
 {
     size_t last = (in->parcel_first + in->parcel_count - 1) % in->parcel_capacity;

@@ -16,6 +16,9 @@ void dxi_parcels_release(struct dxi_inbox *in);
 /* A read of this size, not yet counted in `end`, brought these. */
 void dxi_parcels_arrived(struct dxi_inbox *in, size_t size, const struct dxi_arrival *arrival);
 
+/* The same read turned out to be none, or is not believed: close what came with it. */
+void dxi_parcels_shun(const struct dxi_arrival *arrival);
+
 /* What the last read brought did not come with a message, but for one that comes by the ring. */
 void dxi_parcels_turn(struct dxi_inbox *in);
 

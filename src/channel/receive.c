@@ -10,6 +10,7 @@
  */
 #include "channel/internal.h"
 
+#include "channel/parcels.h"
 #include "wire/native.h"
 
 #include <errno.h>
@@ -166,12 +167,6 @@ static void look_for_death(dx_channel *channel)
         dxi_channel_mourn(channel);
 }
 
-static void close_arrival(const struct dxi_arrival *arrival)
-{
-    for (size_t i = 0; i < arrival->count; i++)
-        dxi_os->close(arrival->descriptors[i]);
-}
-
 static ssize_t read_once(dx_channel *channel, void *bytes, size_t size, struct dxi_arrival *arrival)
 {
     if (channel->read_medium <= DXI_MEDIUM_SOCKET)
@@ -245,13 +240,13 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
     ssize_t received = read_once(channel, bytes, size, &arrival);
 
     if (received <= 0) {
-        close_arrival(&arrival);
+        dxi_parcels_shun(&arrival);
         return read_nothing(channel, received, was_dead);
     }
     if (arrival.cut) {
         struct dxi_fault cut = {DXI_VIOLATION_PACKET, DXI_PACKET_MAX, DXI_PACKET_MAX};
 
-        close_arrival(&arrival);
+        dxi_parcels_shun(&arrival);
         return dxi_channel_break(channel, &cut);
     }
     channel->read_short = channel->type == SOCK_STREAM && (size_t)received < size;
