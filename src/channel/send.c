@@ -355,7 +355,9 @@ static int say_the_end(dx_channel *channel, struct dxi_patience *patience)
         return say_the_end_by_ring(channel, patience);
     if (channel->type != SOCK_DGRAM) {
         status = dxi_channel_stop_writing(channel);
-        return status == -ENOTCONN ? 0 : status;
+        if (status == 0 || status == -ENOTCONN)
+            return 0;
+        return dxi_channel_fail(channel, status, "cannot say the end: %s", dx_error_text(status));
     }
     /* The kernel tells a datagram peer nothing: an empty packet is the end, as no frame is empty.
      */

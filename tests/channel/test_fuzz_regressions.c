@@ -6,7 +6,8 @@
 
 #include "os/os.h"
 
-#include <sys/socket.h>
+#include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The end that an empty packet is, with descriptors on it, which are nobody's. */
@@ -32,4 +33,32 @@ START_TEST(test_descriptors_on_an_empty_packet_in_the_lane_are_closed)
 }
 END_TEST
 
-HARNESS_MAIN("fuzz_regressions", TEST(test_descriptors_on_an_empty_packet_in_the_lane_are_closed))
+static int refuse_to_shut(int fd, int how)
+{
+    (void)fd;
+    (void)how;
+    return -ENOBUFS;
+}
+
+START_TEST(test_an_end_that_cannot_be_said_is_explained)
+{
+    struct dxi_os table = dxi_linux;
+    struct pair pair = open_pair(DX_STREAM);
+
+    table.shutdown = refuse_to_shut;
+    dxi_os = &table;
+    int status = dx_channel_end(pair.near, 1000);
+
+    dxi_os = &dxi_linux;
+    ck_assert_int_eq(status, -ENOBUFS);
+    ck_assert_msg(strstr(dx_channel_explain(pair.near), "cannot say the end") != NULL, "'%s'",
+                  dx_channel_explain(pair.near));
+    /* It can be said later. */
+    ck_assert_int_eq(dx_channel_end(pair.near, 1000), 0);
+    expect_end(pair.far, 1000);
+    close_pair(&pair);
+}
+END_TEST
+
+HARNESS_MAIN("fuzz_regressions", TEST(test_descriptors_on_an_empty_packet_in_the_lane_are_closed),
+             TEST(test_an_end_that_cannot_be_said_is_explained))
