@@ -351,7 +351,8 @@ int dxi_node_prepare(dx_channel *channel, const dx_message *message, struct dxi_
 {
     int status = await(channel, patience);
 
-    if (status < 0 || message->descriptor_count == 0)
+    /* What is no message is refused by the framing, with descriptors as without. */
+    if (status < 0 || message->descriptor_count == 0 || letter->kind != DXI_KIND_MESSAGE)
         return status;
     if (message->descriptor_count > 1)
         return dxi_channel_fail(channel, -EMSGSIZE,

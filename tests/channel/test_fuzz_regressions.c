@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* The end that an empty packet is, with descriptors on it, which are nobody's. */
@@ -60,5 +61,25 @@ START_TEST(test_an_end_that_cannot_be_said_is_explained)
 }
 END_TEST
 
+/* It went as a message, because that is what bears a descriptor. */
+START_TEST(test_a_delimiter_with_a_descriptor_is_nothing_for_node)
+{
+    dx_channel_options options = {.framing = DX_FRAMING_NODE, .descriptor_limit = 1};
+    struct pair pair = open_pair_with(&options);
+    int fds[2];
+
+    ck_assert_int_eq(dxi_linux.socketpair(SOCK_STREAM, fds), 0);
+    dx_message message = {
+        .data = "1", .size = 1, .descriptors = fds, .descriptor_count = 1, .kind = DX_DELIMITER};
+
+    ck_assert_int_eq(dx_send_message(pair.near, &message, 1000), -EINVAL);
+    expect_silence(pair.far);
+    close(fds[0]);
+    close(fds[1]);
+    close_pair(&pair);
+}
+END_TEST
+
 HARNESS_MAIN("fuzz_regressions", TEST(test_descriptors_on_an_empty_packet_in_the_lane_are_closed),
-             TEST(test_an_end_that_cannot_be_said_is_explained))
+             TEST(test_an_end_that_cannot_be_said_is_explained),
+             TEST(test_a_delimiter_with_a_descriptor_is_nothing_for_node))
