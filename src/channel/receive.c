@@ -64,7 +64,9 @@ static void close_inbound(dx_channel *channel)
 
 int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault)
 {
-    channel->inbound = DXI_INBOUND_BROKEN;
+    /* An end that was told stays: what came after it is for who sends. */
+    if (channel->inbound != DXI_INBOUND_OVER)
+        channel->inbound = DXI_INBOUND_BROKEN;
     atomic_store_explicit(&channel->broken, true, memory_order_relaxed);
     /* Nothing is sent or taken any more; a peer that goes on sending learns it at once. */
     if (channel->read_medium <= DXI_MEDIUM_SOCKET)

@@ -80,6 +80,25 @@ START_TEST(test_a_delimiter_with_a_descriptor_is_nothing_for_node)
 }
 END_TEST
 
+/* What the peer says by the socket after its end in the ring is for who still sends to find. */
+EACH_LANE(test_an_end_that_was_received_stays_the_end)
+{
+    for (int role = 0; role < 2; role++) {
+        struct pair pair = open_lane(type);
+        dx_channel *villain = role == 0 ? pair.far : pair.near;
+        dx_channel *victim = role == 0 ? pair.near : pair.far;
+
+        ck_assert_int_eq(dx_channel_end(villain, 1000), 0);
+        expect_end(victim, 1000);
+        forge_by_socket(villain, DXI_KIND_MESSAGE, 0, 0, NULL, 0);
+        dx_channel_process(victim);
+        ck_assert_int_eq(dx_send(victim, "a", 1, 1000), -EPROTO);
+        expect_end(victim, 1000);
+        close_pair(&pair);
+    }
+}
+
 HARNESS_MAIN("fuzz_regressions", TEST(test_descriptors_on_an_empty_packet_in_the_lane_are_closed),
              TEST(test_an_end_that_cannot_be_said_is_explained),
-             TEST(test_a_delimiter_with_a_descriptor_is_nothing_for_node))
+             TEST(test_a_delimiter_with_a_descriptor_is_nothing_for_node),
+             OF_EACH_LANE(test_an_end_that_was_received_stays_the_end))
