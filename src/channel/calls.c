@@ -75,6 +75,9 @@ static int sort_cancel(dx_channel *channel, const dx_message *message)
         return 0;
     bool refused = request->line == DXI_LINE_DUE;
 
+    /* Its answer may be leaving. The peer may use the id again: whoever does is another. */
+    if (calls->leaving_id == message->id)
+        calls->leaving_id = 0;
     dxi_calls_strike(calls, &calls->theirs, request);
     return refused ? 0 : 1;
 }

@@ -120,6 +120,45 @@ START_TEST(test_an_answer_makes_room_for_the_next_request)
 }
 END_TEST
 
+/* Who has cancelled may use the id again, though the answer is still on its way to it. */
+static void *answer_at_length(void *context)
+{
+    struct answerer *answerer = context;
+
+    ck_assert_int_eq(
+        dx_reply(answerer->channel, answerer->ids[0], pattern(8 * MIB), 8 * MIB, PATIENCE_MS), 0);
+    answerer->over = true;
+    return NULL;
+}
+
+START_TEST(test_an_id_that_was_cancelled_while_its_answer_leaves_can_be_used_again)
+{
+    struct stranger stranger = meet_greeted(DX_STREAM, NULL);
+    struct answerer answerer = {.channel = stranger.channel};
+    struct header cancel = {.kind = DXI_KIND_CANCEL, .id = 1};
+    uint8_t bytes[4096];
+    dx_message message;
+    pthread_t thread;
+
+    ask_as(&stranger, 1);
+    receive(stranger.channel, &message, DX_REQUEST);
+    answerer.ids[0] = message.id;
+    ck_assert_int_eq(pthread_create(&thread, NULL, answer_at_length, &answerer), 0);
+    /* It has begun to leave. */
+    ck_assert_int_eq(poll(&(struct pollfd){.fd = stranger.fd, .events = POLLIN}, 1, PATIENCE_MS),
+                     1);
+    ck_assert_int_eq(say_frame(&stranger, &cancel, NULL, 0, NULL, 0), 0);
+    ask_as(&stranger, 1);
+    receive(stranger.channel, &message, DX_CANCEL);
+    receive(stranger.channel, &message, DX_REQUEST);
+    while (!answerer.over)
+        (void)recv(stranger.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(dx_reply(stranger.channel, 1, "!", 1, PATIENCE_MS), 0);
+    part(&stranger);
+}
+END_TEST
+
 /* What the handler refuses is not waited for where another thread sends. */
 static void *send_large(void *context)
 {
@@ -303,6 +342,7 @@ END_TEST
 HARNESS_MAIN("call regressions", TEST(test_a_child_that_a_handler_forked_receives_nothing),
              TEST(test_refusals_that_nobody_reads_are_bounded),
              TEST(test_an_answer_makes_room_for_the_next_request),
+             TEST(test_an_id_that_was_cancelled_while_its_answer_leaves_can_be_used_again),
              TEST(test_a_refusal_does_not_wait_for_a_sender),
              TEST(test_a_kept_request_goes_to_the_handler),
              TEST(test_a_handle_that_answers_a_call_is_acknowledged_at_once),
