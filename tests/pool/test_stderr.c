@@ -261,7 +261,8 @@ static size_t read_all(dx_pool *pool, int fd, size_t most, bool *answered)
     size_t heard = 0;
     dx_result result;
 
-    for (uint64_t end = now_ms() + (uint64_t)PATIENCE_MS; heard < most && now_ms() < end;) {
+    for (uint64_t end = now_ms() + (uint64_t)PATIENCE_MS;
+         (heard < most || !*answered) && now_ms() < end;) {
         for (ssize_t size; (size = read(fd, bytes, sizeof(bytes))) > 0;)
             heard += (size_t)size;
         if (!*answered)
