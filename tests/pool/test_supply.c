@@ -42,26 +42,23 @@ START_TEST(test_a_worker_with_nothing_to_do_leaves)
 {
     dx_pool_options options = {.workers = 4, .workers_min = 2, .idle_ms = 100};
     dx_pool *pool = open_obedient(&options);
-    uint64_t longest = 0;
 
     for (int round = 0; round < 2; round++) {
+        uint64_t begun = now_ms();
+
         for (int i = 0; i < 8; i++)
             submit(pool, "!sleep 100");
         look_until(pool, workers, 4);
         for (int i = 0; i < 8; i++)
             expect_answer(pool, 0, "slept");
-        uint64_t begun = now_ms();
-
         look_until(pool, workers, 2);
-        if (now_ms() - begun > longest)
-            longest = now_ms() - begun;
+        /* Two had nothing to do after 200 ms at the earliest, however late we heard of it. */
+        ck_assert_uint_ge(now_ms() - begun, 250);
         look_after(pool, 200);
         ck_assert_uint_eq(statistics(pool).workers, 2);
     }
     dx_pool_statistics end = finish(pool);
 
-    /* On a busy machine we may hear late of an answer, but hardly twice. */
-    ck_assert_uint_ge(longest, 50);
     /* They left because they were asked to. */
     ck_assert_uint_eq(end.deaths, 0);
     ck_assert_uint_eq(end.recycled, 0);
