@@ -159,7 +159,7 @@ struct dx_pool {
     uint64_t fruitless_ns;
     uint64_t apart_ns, apart_pause_ns; /* when to set apart next, and how long after that: spin.c */
     unsigned prompt;        /* answers in a row that nobody had to wait for long: see spin.c */
-    unsigned results_blind; /* taken since the last look at everything */
+    unsigned results_blind; /* taken since the last look at the clock */
     struct dxi_spin spin;   /* looks for an answer before a sleep */
 
     /* How long jobs take, for the depth. */
