@@ -51,6 +51,17 @@ void harness_note(const char *file, int line);
 #define HARNESS_TSAN 0
 #endif
 
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#define HARNESS_MSAN 1
+#endif
+#endif
+#ifndef HARNESS_MSAN
+#define HARNESS_MSAN 0
+#endif
+
+#define HARNESS_SANITIZED (HARNESS_ASAN || HARNESS_TSAN || HARNESS_MSAN)
+
 struct harness_test {
     const TTest **test;
     double seconds; /* the time limit; 0: 20 seconds. Longer under a sanitizer or valgrind */

@@ -21,7 +21,11 @@
  * For every function that runs in a child of clone(2): its stack and its memory are the parent's,
  * in ways that the bookkeeping of the sanitizers does not foresee.
  */
+#if defined(__clang__)
+#define DXI_IN_CHILD __attribute__((no_sanitize("address", "memory", "thread", "undefined")))
+#else
 #define DXI_IN_CHILD __attribute__((no_sanitize("address", "thread", "undefined")))
+#endif
 
 /* The kernel's own signal set: the C library's leaves out the signals that it uses itself. */
 struct dxi_signal_set {
