@@ -123,8 +123,12 @@ DXI_IN_CHILD static int place(const struct dxi_descriptor_move *move)
 {
     if (move->fd == move->target)
         return outcome(syscall(SYS_fcntl, move->fd, F_SETFD, 0));
-    int error = outcome(syscall(SYS_dup3, move->fd, move->target, 0));
+    int error;
 
+    /* Both mean that nothing has happened, and that it may go well now: dup(2). */
+    do
+        error = outcome(syscall(SYS_dup3, move->fd, move->target, 0));
+    while (error == -EINTR || error == -EBUSY);
     /* EBADF is said of a target over RLIMIT_NOFILE too; the source tells which it was. */
     if (error == -EBADF && syscall(SYS_fcntl, move->fd, F_GETFD) >= 0)
         return -EMFILE;
@@ -357,6 +361,8 @@ DXI_IN_CHILD int dxi_child_become_clean(const struct dxi_start *start, pid_t par
                                         struct dxi_report *ret)
 {
     ret->error = 0;
+    if (start->noted_pid)
+        *start->noted_pid = (pid_t)syscall(SYS_getpid);
     for (int step = DXI_STEP_SIGNALS; step <= DXI_STEP_PRIVILEGES; step++) {
         ret->step = (enum dxi_step)step;
         ret->index = 0;

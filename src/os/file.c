@@ -24,6 +24,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define TELL_SANITIZER(bytes, size) __msan_unpoison(bytes, size)
+#endif
+#endif
+#ifndef TELL_SANITIZER
+#define TELL_SANITIZER(bytes, size) ((void)(bytes), (void)(size))
+#endif
+
 /* The headers of Debian 12 lack the second. */
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 0x8
@@ -94,9 +104,16 @@ static bool is_ready(int fd, short events)
 static ssize_t read_at_once(int fd, void *bytes, size_t size)
 {
     struct iovec part = {.iov_base = bytes, .iov_len = size};
-    long received = syscall(SYS_preadv2, fd, &part, 1, -1L, -1L, RWF_NOWAIT);
+    long received;
 
-    return received < 0 ? -errno : (ssize_t)received;
+    do
+        received = syscall(SYS_preadv2, fd, &part, 1, -1L, -1L, RWF_NOWAIT);
+    while (received < 0 && errno == EINTR);
+    if (received < 0)
+        return -errno;
+    /* The memory sanitizer does not know what this call writes. */
+    TELL_SANITIZER(bytes, (size_t)received);
+    return (ssize_t)received;
 }
 
 ssize_t dxi_linux_read(int fd, void *bytes, size_t size, bool waits)
@@ -119,8 +136,11 @@ ssize_t dxi_linux_read(int fd, void *bytes, size_t size, bool waits)
 
 static ssize_t write_at_once(int fd, const struct iovec *parts, size_t part_count, int flags)
 {
-    long sent = syscall(SYS_pwritev2, fd, parts, part_count, -1L, -1L, flags);
+    long sent;
 
+    do
+        sent = syscall(SYS_pwritev2, fd, parts, part_count, -1L, -1L, flags);
+    while (sent < 0 && errno == EINTR);
     return sent < 0 ? -errno : (ssize_t)sent;
 }
 

@@ -23,8 +23,33 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* How often a child at the gate looks whether its parent still lives. */
-enum { GATE_LOOK_MS = 1000 };
+enum {
+    /* How often a child at the gate looks whether its parent still lives. */
+    GATE_LOOK_MS = 1000,
+    /* When the system is asked again that refused to wait. */
+    AGAIN_NS = 1000 * 1000,
+};
+
+/* A word, or a report. As send(2). */
+static ssize_t say(int gate, const void *word, size_t size)
+{
+    ssize_t sent;
+
+    do
+        sent = send(gate, word, size, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
+static ssize_t hear(int gate, void *word, size_t size, int flags)
+{
+    ssize_t received;
+
+    do
+        received = recv(gate, word, size, flags);
+    while (received < 0 && errno == EINTR);
+    return received;
+}
 
 /* False if the parent shut the gate, or died. */
 static bool pass_gate(int gate, pid_t parent)
@@ -34,7 +59,7 @@ static bool pass_gate(int gate, pid_t parent)
         char word;
 
         if (poll(&source, 1, GATE_LOOK_MS) > 0)
-            return recv(gate, &word, sizeof(word), 0) == sizeof(word);
+            return hear(gate, &word, sizeof(word), 0) == sizeof(word);
         pid_t now = getppid();
 
         if (now != parent && now != 0)
@@ -66,7 +91,7 @@ static _Noreturn void live(const struct dxi_start *start, pid_t parent, int gate
         report.step = DXI_STEP_PREPARE;
         report.error = start->prepare(start->context);
     }
-    bool told = send(gate, &report, sizeof(report), MSG_NOSIGNAL) == (ssize_t)sizeof(report);
+    bool told = say(gate, &report, sizeof(report)) == (ssize_t)sizeof(report);
 
     if (report.error < 0 || !told)
         _exit(127);
@@ -76,16 +101,24 @@ static _Noreturn void live(const struct dxi_start *start, pid_t parent, int gate
 }
 
 /*
- * 0 as well if the child was killed before it could tell: then its exit report says what happened.
+ * 0 as well if the child was killed before it could tell: then its exit report says what happened. A
+ * system that refuses to wait, or to read, for a moment is asked again: until the child has told, it is
+ * not clean, and may never be.
  */
 static int hear_report(int gate, int pidfd, struct dxi_report *ret)
 {
-    struct pollfd sources[] = {{.fd = gate, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+    for (;;) {
+        struct pollfd sources[] = {{.fd = gate, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+        int ready = dxi_linux_poll(sources, 2, UINT64_MAX);
+        ssize_t heard = hear(gate, ret, sizeof(*ret), MSG_DONTWAIT);
 
-    dxi_linux_poll(sources, 2, UINT64_MAX);
-    if (recv(gate, ret, sizeof(*ret), MSG_DONTWAIT) == (ssize_t)sizeof(*ret))
-        return ret->error;
-    return 0;
+        if (heard == (ssize_t)sizeof(*ret))
+            return ret->error;
+        /* It has ended, and had nothing to say before. */
+        if (heard == 0 || (ready > 0 && (sources[0].revents & POLLIN) == 0))
+            return 0;
+        dxi_linux_poll(NULL, 0, dxi_linux_now_ns() + AGAIN_NS);
+    }
 }
 
 /*
@@ -121,7 +154,7 @@ static int settle(int gate, struct dxi_started *ret)
     if (ret->pidfd < 0)
         error = ret->pidfd;
     /* EPIPE: it was killed at the gate. */
-    else if (send(gate, &word, sizeof(word), MSG_NOSIGNAL) < 0 && errno != EPIPE)
+    else if (say(gate, &word, sizeof(word)) < 0 && errno != EPIPE)
         error = -errno;
     else
         error = hear_report(gate, ret->pidfd, &report);

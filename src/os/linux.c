@@ -34,6 +34,7 @@ const struct dxi_os dxi_linux = {
     .watch = dxi_linux_watch,
     .watched = dxi_linux_watched,
     .close = dxi_linux_close,
+    .discard = dxi_linux_discard,
     .set_cloexec = dxi_linux_set_cloexec,
     .set_nonblock = dxi_linux_set_nonblock,
     .duplicate = dxi_linux_duplicate,

@@ -33,6 +33,7 @@ int dxi_linux_watch_open(void);
 int dxi_linux_watch(int watch_fd, int fd, unsigned before, unsigned events, uint64_t key);
 int dxi_linux_watched(int watch_fd, struct dxi_event *ret, size_t count, uint64_t deadline_ns);
 int dxi_linux_close(int fd);
+int dxi_linux_discard(int fd);
 int dxi_linux_set_cloexec(int fd, bool on);
 int dxi_linux_set_nonblock(int fd, bool on);
 int dxi_linux_duplicate(int fd, int at_least);

@@ -4,8 +4,8 @@
  *
  * Only files in src/os make system calls on sockets, processes, memory and clocks; everything above
  * goes through dxi_os, so that a port, a fault injector or a simulated kernel replaces this one
- * table. Every function returns a negative errno value on failure and leaves errno to nobody. None
- * blocks, unless its comment says so.
+ * table. Every function returns a negative errno value on failure, but never -EINTR (close() may: see
+ * there), and leaves errno to nobody. None blocks, unless its comment says so.
  */
 #ifndef DUPLEX_OS_OS_H
 #define DUPLEX_OS_OS_H
@@ -24,12 +24,13 @@
 /* What one receive brought besides its bytes. */
 struct dxi_arrival {
     int *descriptors; /* in: where to put them; close-on-exec */
-    size_t capacity;  /* in: how many fit; 0 has the kernel discard them */
+    size_t capacity;  /* in: how many fit; the others are discarded */
     bool packets;     /* in: the socket keeps packets whole */
     bool barred;      /* in: the kernel lets none come (SO_PASSRIGHTS), so nobody need look */
     size_t count;     /* out: how many came */
     bool lost;        /* out: more came than fitted, or than this process may have open */
     bool cut;         /* out: the packet was larger than the buffer */
+    bool has_sender;  /* out: it says who sent it, as all do on a socket that has SO_PASSCRED */
 };
 
 /* What a descriptor is, as far as reading and writing go. */
@@ -112,7 +113,12 @@ struct dxi_os {
     /* How many have something, as many as fit. Blocks as poll(). */
     int (*watched)(int watch_fd, struct dxi_event *ret, size_t count, uint64_t deadline_ns);
 
-    int (*close)(int fd);
+    int (*close)(int fd); /* the descriptor is gone whatever it answers, -EINTR as well */
+    /*
+     * Close what a peer has sent and nobody took, as close(). A connection whose last close would wait for its bytes
+     * to be read (SO_LINGER) is made not to.
+     */
+    int (*discard)(int fd);
     int (*set_cloexec)(int fd, bool on);
     /* Of the open file description, so of all copies. 1 if it was otherwise before, else 0. */
     int (*set_nonblock)(int fd, bool on);

@@ -70,9 +70,13 @@ int dxi_linux_pidfd_open(pid_t pid)
 static int look(int pidfd)
 {
     siginfo_t info;
+    int error;
 
-    return result(syscall(SYS_waitid, ID_IS_PIDFD, pidfd, &info,
-                          WEXITED | WNOHANG | WNOWAIT | __WALL, NULL));
+    do
+        error = result(syscall(SYS_waitid, ID_IS_PIDFD, pidfd, &info,
+                               WEXITED | WNOHANG | WNOWAIT | __WALL, NULL));
+    while (error == -EINTR);
+    return error;
 }
 
 /*
@@ -150,9 +154,12 @@ int dxi_linux_reap(int pidfd, struct dxi_ended *ret)
 {
     struct kernel_usage usage = {0};
     siginfo_t info = {0};
-    int error =
-        result(syscall(SYS_waitid, ID_IS_PIDFD, pidfd, &info, WEXITED | WNOHANG | __WALL, &usage));
+    int error;
 
+    do
+        error = result(syscall(SYS_waitid, ID_IS_PIDFD, pidfd, &info, WEXITED | WNOHANG | __WALL,
+                               &usage));
+    while (error == -EINTR);
     if (error < 0 && error != -ECHILD)
         return error;
     if (error == 0 && info.si_pid == 0)

@@ -29,6 +29,9 @@
 
 enum { NEEDED_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
+/* Pages are made in pieces of so many bytes, each of which may be interrupted so often. */
+enum { FILL_PIECE = 1 << 20, INTERRUPTIONS_MAX = 100 };
+
 static size_t page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
@@ -81,6 +84,45 @@ static bool may_have(size_t size)
            (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= size);
 }
 
+static bool was_interrupted(int status)
+{
+    return status < 0 && errno == EINTR;
+}
+
+static bool set_size(int fd, size_t size)
+{
+    int status;
+
+    do
+        status = ftruncate(fd, (off_t)size);
+    while (was_interrupted(status));
+    return status == 0;
+}
+
+/*
+ * Older kernels take back the pages of a call that a signal interrupts. A timer may send one all the time,
+ * and a large ring take longer than it pauses: so the pages are made in pieces, and not for ever.
+ */
+static bool fill(int fd, size_t size)
+{
+    int interruptions = 0;
+
+    for (size_t done = 0; done < size;) {
+        size_t piece = size - done < FILL_PIECE ? size - done : (size_t)FILL_PIECE;
+
+        if (fallocate(fd, 0, (off_t)done, (off_t)piece) == 0) {
+            done += piece;
+            interruptions = 0;
+        } else if (errno != EINTR) {
+            return false;
+        } else if (++interruptions == INTERRUPTIONS_MAX) {
+            errno = EAGAIN;
+            return false;
+        }
+    }
+    return true;
+}
+
 static int make_memory(size_t size)
 {
     if (!may_have(size))
@@ -92,8 +134,7 @@ static int make_memory(size_t size)
     if (fd < 0)
         return -errno;
     /* Memory that is not there when it is touched would be another SIGBUS. */
-    if (ftruncate(fd, (off_t)size) == 0 && fallocate(fd, 0, 0, (off_t)size) == 0 &&
-        fcntl(fd, F_ADD_SEALS, NEEDED_SEALS) == 0)
+    if (set_size(fd, size) && fill(fd, size) && fcntl(fd, F_ADD_SEALS, NEEDED_SEALS) == 0)
         return fd;
     int error = -errno;
 
@@ -121,12 +162,16 @@ int dxi_linux_region_map(int fd, size_t ring_size, struct dxi_region *ret)
     int seals = fcntl(fd, F_GET_SEALS);
     struct stat file;
     struct statfs system;
+    int status;
 
     if (seals < 0)
         return -EINVAL;
     if ((seals & NEEDED_SEALS) != NEEDED_SEALS || (seals & F_SEAL_WRITE) != 0)
         return -EPERM;
-    if (fstat(fd, &file) < 0 || fstatfs(fd, &system) < 0)
+    do
+        status = fstatfs(fd, &system);
+    while (was_interrupted(status));
+    if (status < 0 || fstat(fd, &file) < 0)
         return -errno;
     if (system.f_type != TMPFS_MAGIC || file.st_size < 0 ||
         (size_t)file.st_size != page_size() + 2 * ring_size)

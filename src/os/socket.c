@@ -34,9 +34,34 @@ int dxi_linux_socketpair(int type, int ret[2])
     return result(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret));
 }
 
+/*
+ * A signal may interrupt even a call that does not block, and has then moved nothing. Who calls is never
+ * told of it.
+ */
+static ssize_t send_bytes(int fd, const struct iovec *part)
+{
+    ssize_t sent;
+
+    do
+        sent = send(fd, part->iov_base, part->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
+}
+
+static ssize_t send_whole(int fd, const struct msghdr *message)
+{
+    ssize_t sent;
+
+    do
+        sent = sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
+}
+
+/* Who sent it comes before the descriptors. */
 union control_buffer {
     struct cmsghdr align;
-    char bytes[CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
+    char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
 };
 
 ssize_t dxi_linux_send(int fd, const struct iovec *parts, size_t part_count, const int *descriptors,
@@ -47,14 +72,9 @@ ssize_t dxi_linux_send(int fd, const struct iovec *parts, size_t part_count, con
         .msg_iovlen = part_count,
     };
 
-    if (descriptor_count == 0) {
-        /* The call for one part is the cheaper one: the kernel has less to copy in and to check. */
-        ssize_t sent = part_count == 1 ? send(fd, parts[0].iov_base, parts[0].iov_len,
-                                              MSG_DONTWAIT | MSG_NOSIGNAL)
-                                       : sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-        return sent < 0 ? -errno : sent;
-    }
+    /* The call for one part is the cheaper one: the kernel has less to copy in and to check. */
+    if (descriptor_count == 0)
+        return part_count == 1 ? send_bytes(fd, parts) : send_whole(fd, &message);
     if (descriptor_count > DESCRIPTORS_MAX)
         return -EINVAL;
 
@@ -70,17 +90,16 @@ ssize_t dxi_linux_send(int fd, const struct iovec *parts, size_t part_count, con
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(size);
     memcpy(CMSG_DATA(header), descriptors, size);
-
-    ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-    return sent < 0 ? -errno : sent;
+    return send_whole(fd, &message);
 }
 
 /* Move what came into the arrival; whatever does not fit is closed, as it is nobody's. */
-static void collect_descriptors(struct msghdr *message, struct dxi_arrival *arrival)
+static void collect(struct msghdr *message, struct dxi_arrival *arrival)
 {
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
          header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS)
+            arrival->has_sender = true;
         if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
             continue;
         size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -92,7 +111,7 @@ static void collect_descriptors(struct msghdr *message, struct dxi_arrival *arri
             if (arrival->count < arrival->capacity) {
                 arrival->descriptors[arrival->count++] = fd;
             } else {
-                close(fd);
+                (void)dxi_linux_discard(fd);
                 arrival->lost = true;
             }
         }
@@ -104,8 +123,11 @@ static ssize_t receive_bytes(int fd, void *bytes, size_t size, struct dxi_arriva
 {
     /* MSG_TRUNC has a packet's true size returned; a stream would discard bytes for it. */
     int whole = arrival->packets ? MSG_TRUNC : 0;
-    ssize_t received = recv(fd, bytes, size, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | whole);
+    ssize_t received;
 
+    do
+        received = recv(fd, bytes, size, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | whole);
+    while (received < 0 && errno == EINTR);
     if (received < 0)
         return -errno;
     arrival->cut = (size_t)received > size;
@@ -117,6 +139,7 @@ ssize_t dxi_linux_receive(int fd, void *bytes, size_t size, struct dxi_arrival *
     arrival->count = 0;
     arrival->lost = false;
     arrival->cut = false;
+    arrival->has_sender = false;
     if (arrival->barred)
         return receive_bytes(fd, bytes, size, arrival);
 
@@ -124,21 +147,20 @@ ssize_t dxi_linux_receive(int fd, void *bytes, size_t size, struct dxi_arrival *
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     union control_buffer control;
 
-    if (arrival->capacity > 0) {
-        size_t capacity =
-            arrival->capacity < DESCRIPTORS_MAX ? arrival->capacity : (size_t)DESCRIPTORS_MAX;
+    /* With room for all of them, though few are welcome: the kernel would close the rest, and wait. */
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof(control.bytes);
+    ssize_t received;
 
-        message.msg_control = control.bytes;
-        message.msg_controllen = CMSG_SPACE(sizeof(int) * capacity);
-    }
-    ssize_t received = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
+    do
+        received = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (received < 0 && errno == EINTR);
     if (received < 0)
         return -errno;
     arrival->lost = (message.msg_flags & MSG_CTRUNC) != 0;
     arrival->cut = (message.msg_flags & MSG_TRUNC) != 0;
     if (message.msg_controllen > 0)
-        collect_descriptors(&message, arrival);
+        collect(&message, arrival);
     return received;
 }
 
@@ -210,6 +232,15 @@ int dxi_linux_close(int fd)
 {
     /* On Linux the descriptor is gone even after EINTR; closing it again could hit another one. */
     return result(close(fd));
+}
+
+int dxi_linux_discard(int fd)
+{
+    const struct linger off = {0};
+
+    /* ENOTSOCK of everything else. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+    return dxi_linux_close(fd);
 }
 
 int dxi_linux_set_cloexec(int fd, bool on)

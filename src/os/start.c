@@ -105,14 +105,25 @@ static int hear_report(int fd, bool memory_is_shared, int pidfd, struct dxi_repo
     }
 }
 
+/* 0 or an error. */
+static int collect(idtype_t kind, id_t id)
+{
+    siginfo_t info;
+    long status;
+
+    do
+        status = syscall(SYS_waitid, kind, id, &info, WEXITED | __WALL, NULL);
+    while (status < 0 && errno == EINTR);
+    return status < 0 ? -errno : 0;
+}
+
 void dxi_collect(pid_t pid, int pidfd)
 {
-    idtype_t kind = pidfd >= 0 ? (idtype_t)3 /* P_PIDFD */ : P_PID;
-    id_t id = pidfd >= 0 ? (id_t)pidfd : (id_t)pid;
-    siginfo_t info;
+    int error = pidfd >= 0 ? collect((idtype_t)3 /* P_PIDFD */, (id_t)pidfd) : -EINVAL;
 
-    while (syscall(SYS_waitid, kind, id, &info, WEXITED | __WALL, NULL) < 0 && errno == EINTR)
-        continue;
+    /* ECHILD: somebody else has reaped it, and the number may be another's by now. */
+    if (error < 0 && error != -ECHILD)
+        (void)collect(P_PID, (id_t)pid);
 }
 
 void dxi_block_signals(struct dxi_signal_set *ret_old)

@@ -67,6 +67,7 @@ struct dxi_start {
     size_t group_count;
     bool no_new_privileges;
     bool die_with_parent;
+    volatile pid_t *noted_pid; /* where the child writes its own, or NULL */
 
     /* start(): the program. search is NULL if program holds '/', else a PATH to look along. */
     const char *program;

@@ -66,6 +66,14 @@ static void limit(int resource)
     printf("%llu %llu\n", (unsigned long long)limit.rlim_cur, (unsigned long long)limit.rlim_max);
 }
 
+/* What was handed to it. The instrument of ./dev coverage adds a variable of its own. */
+static void environment(void)
+{
+    for (char **entry = environ; *entry; entry++)
+        if (strncmp(*entry, "__LLVM_PROFILE", strlen("__LLVM_PROFILE")) != 0)
+            printf("%s\n", *entry);
+}
+
 static void answer(const char *question, const char *rest)
 {
     char path[4096];
@@ -77,8 +85,7 @@ static void answer(const char *question, const char *rest)
     else if (strcmp(question, "variable") == 0)
         printf("%s=%s\n", rest, getenv(rest) ? getenv(rest) : "(none)");
     else if (strcmp(question, "environment") == 0)
-        for (char **entry = environ; *entry; entry++)
-            printf("%s\n", *entry);
+        environment();
     else if (strcmp(question, "file") == 0)
         identity_of(atoi(rest));
     else if (strcmp(question, "read") == 0)
