@@ -107,8 +107,9 @@ DX_API const char *dx_channel_explain(const dx_channel *channel);
  * Send one message: all of it, or nothing.
  *
  * Returns 0 when the channel has the whole message. A message that does not fit into the kernel's
- * buffer is waited for; if the deadline passes in its middle, the channel keeps a copy of the rest,
- * sends it before anything else in later calls, and the answer is 0 all the same.
+ * buffer is waited for; if the deadline passes in its middle, or the kernel has no memory for more of
+ * it, the channel keeps a copy of the rest, sends it before anything else in later calls, and the answer
+ * is 0 all the same.
  * Never loses or repeats a message: any error means that the peer will see nothing of it, except
  * after -EPIPE, -EPROTO and -ENOMEM in the middle of a message, which end the channel.
  *
@@ -116,7 +117,9 @@ DX_API const char *dx_channel_explain(const dx_channel *channel);
  * Blocking: up to timeout_ms, while the kernel's buffer is full. Meanwhile it takes in what the
  * peer sends, up to receive_backlog, so that two sides that both send do not wait for each other.
  * Errors: -ETIMEDOUT, -EPIPE, -EPROTO, -EMSGSIZE; -EDEADLK when nothing moved for 100 ms with the
- * backlog full; -EINVAL for bytes that the framing cannot carry; -ESHUTDOWN after dx_channel_end().
+ * backlog full; -ENOBUFS and -ENOMEM when the kernel has no memory for it; -EINVAL for bytes that the
+ * framing cannot carry; -ESHUTDOWN after dx_channel_end(); -ECOMM, once, when a Node process refused
+ * the descriptor of a message before this one: nothing was sent.
  */
 DX_API int dx_send(dx_channel *channel, const void *data, size_t size, int timeout_ms);
 
@@ -213,8 +216,9 @@ DX_API int dx_channel_events(dx_channel *channel);
 
 /*
  * For an event loop: how long to poll at most, in milliseconds. 0 if dx_recv() would return at once
- * because a message has been taken in already; else until the first deadline of a request that was
- * started with dx_call_start(), or DX_FOREVER. Call dx_channel_process() when the time has passed.
+ * because a message has been taken in already; until the first deadline of a request that was started
+ * with dx_call_start(); a few where no event tells when something can be sent, as when the kernel had no
+ * memory for it; or DX_FOREVER. Call dx_channel_process() when the time has passed.
  */
 DX_API int dx_channel_timeout_ms(dx_channel *channel);
 

@@ -20,11 +20,14 @@ static int examine_socket(int fd, enum dxi_medium *ret, int *ret_type, dx_failur
 
     if (error == 0)
         error = dxi_os->socket_get(fd, SO_TYPE, ret_type);
+    if (error == 0) {
+        error = dxi_os->socket_connected(fd);
+        if (error == -ENOTCONN)
+            return dxi_fail(failure, -EINVAL, "the socket %d is not connected", fd);
+    }
     if (error < 0)
         return dxi_fail(failure, error, "cannot examine descriptor %d: %s", fd,
                         dx_error_text(error));
-    if (dxi_os->socket_connected(fd) < 0)
-        return dxi_fail(failure, -EINVAL, "the socket %d is not connected", fd);
     if (domain != AF_UNIX && *ret_type != SOCK_STREAM)
         return dxi_fail(failure, -EINVAL,
                         "the socket %d is neither a stream nor a socket of AF_UNIX", fd);

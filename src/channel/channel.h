@@ -58,6 +58,9 @@ int dxi_channel_socket_type(dx_channel_type type);
  * it. */
 void dxi_channel_watch(dx_channel *channel, int pidfd, bool owned);
 
+/* It was seen by somebody else: what lies here is the last, whoever else may go on talking. */
+void dxi_channel_peer_died(dx_channel *channel);
+
 /* From now on only dxi_channel_destroy() closes it; dx_channel_close() does nothing. */
 void dxi_channel_claim(dx_channel *channel);
 dx_channel *dxi_channel_destroy(dx_channel *channel);
@@ -69,11 +72,20 @@ dx_channel *dxi_channel_destroy(dx_channel *channel);
  * it is not idle, serve without a wait: no event tells of what has come by the fast lane already.
  */
 size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2], bool *ret_idle);
+
+/*
+ * Whether something is to be sent that the kernel refused for another reason than room, for want of memory
+ * most likely. No event tells when it takes it: serve again after DXI_RETRY_MS.
+ */
+bool dxi_channel_must_retry(const dx_channel *channel);
+enum { DXI_RETRY_MS = 10 };
+
 void dxi_channel_serve(dx_channel *channel);
 
 /*
  * Say the end in this direction without waiting, if it can be said now: what was accepted before it
- * goes first. For dx_process_stop(), which asks again until it is. False if it is still to be said.
+ * goes first. False if it is still to be said: a full buffer may keep it back, or the kernel, and who
+ * wants it said asks again after DXI_RETRY_MS.
  */
 bool dxi_channel_end_now(dx_channel *channel);
 
@@ -103,6 +115,9 @@ bool dxi_channel_greeted(const dx_channel *channel);
 
 /* Whether a message may be here that came by the ring, or was read before. Costs no system call. */
 bool dxi_channel_stirs(const dx_channel *channel);
+
+/* Whether more has come by the ring since it was last read. What is here and not whole does not count. */
+bool dxi_channel_rings(const dx_channel *channel);
 
 /* Whether a part of what was taken in at one time is left. */
 bool dxi_channel_holds(const dx_channel *channel);

@@ -254,9 +254,12 @@ static void watch_parent(dx_channel *channel)
         pid_t parent = dxi_os->parent_pid();
 
         pidfd = parent > 1 ? dxi_os->pidfd_open(parent) : -1;
-        if (pidfd >= 0 && dxi_os->parent_pid() != parent) {
-            dxi_os->close(pidfd);
-            pidfd = -1;
+        /* It has died since it was asked for. */
+        if (parent > 1 && dxi_os->parent_pid() != parent) {
+            if (pidfd >= 0)
+                dxi_os->close(pidfd);
+            dxi_channel_mourn(channel);
+            return;
         }
     }
     if (pidfd >= 0)

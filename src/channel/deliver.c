@@ -154,10 +154,11 @@ static int look_before_expiry(dx_channel *channel, dx_message *ret)
     int status = dxi_channel_next(channel, ret);
 
     if (status == -EAGAIN && calls->looked_for != id) {
-        calls->looked_for = id;
         status = dxi_channel_fill(channel, SIZE_MAX);
-        if (status >= 0)
+        if (status >= 0) {
+            calls->looked_for = id;
             status = dxi_channel_next(channel, ret);
+        }
     }
     return status == -EAGAIN ? -ETIME : status;
 }

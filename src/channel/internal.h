@@ -63,6 +63,7 @@ struct dx_channel {
     bool read_short;      /* the last read brought less than it might have */
     bool was_reset;       /* the peer ended with our bytes unread, says the kernel */
     bool receiver_waits;
+    bool made_here; /* the socketpair is of this process's making */
     struct dxi_spin spin;
     struct dxi_calls calls;
     struct dxi_node node;
@@ -71,6 +72,7 @@ struct dx_channel {
     struct dxi_lock out_lock;
     struct dxi_outbox out;
     _Atomic bool out_pending; /* something lies in the outbox */
+    _Atomic bool out_refused; /* so, and the kernel did not take it for another reason than room */
     _Atomic bool out_wanted;  /* a send was refused for want of room, and will be made again */
 
     /* Written by one side and read by the other. */
@@ -121,8 +123,18 @@ int dxi_channel_fail_fault(dx_channel *channel, const struct dxi_fault *fault);
  */
 int dxi_channel_fill(dx_channel *channel, size_t most);
 
+/* A receive has brought 0: still 0 if that was the end, or an empty packet; else what came with it. */
+ssize_t dxi_channel_confirm_end(dx_channel *channel, void *bytes, size_t size,
+                                struct dxi_arrival *arrival);
+
 /* The peer has died: what its kernel buffer holds now is the last. */
 void dxi_channel_mourn(dx_channel *channel);
+
+/*
+ * Mourn the peer if it has died. For the receiver, now and then: a grandchild that talks without pause
+ * keeps him from ever waiting, and so from seeing the death.
+ */
+void dxi_channel_look_for_death(dx_channel *channel);
 
 /* The peer broke the protocol: end it for both directions, and explain. Returns -EPROTO. */
 int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault);
@@ -165,7 +177,7 @@ size_t dxi_channel_backlog(dx_channel *channel);
 /* What became of a flush. */
 enum dxi_flush {
     DXI_FLUSHED,       /* the kernel has what it had room for */
-    DXI_FLUSH_REFUSED, /* it refused for another reason than a full buffer */
+    DXI_FLUSH_REFUSED, /* for another reason than a full buffer; only time helps */
     DXI_FLUSH_BUSY     /* another thread is sending */
 };
 
@@ -187,7 +199,7 @@ int dxi_wait_to_receive(dx_channel *channel, struct dxi_patience *patience);
 
 /*
  * Send the outbox and then the message, if there is one. 0 also for a message that has begun when the
- * deadline passes: it goes to the outbox, and is as good as sent.
+ * deadline passes, or the kernel has no more memory: it goes to the outbox, and is as good as sent.
  */
 int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const int *descriptors,
                          size_t descriptor_count, struct dxi_patience *patience);

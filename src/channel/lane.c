@@ -147,7 +147,7 @@ static void hear_offer(dx_channel *channel, const uint8_t *payload)
 
         in->message_descriptor_count = 0;
         error = accept_region(channel, fd, payload);
-        dxi_os->close(fd);
+        dxi_os->discard(fd);
     }
     if (error < 0) {
         settle(channel);

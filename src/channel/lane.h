@@ -62,7 +62,7 @@ struct dxi_lane {
     _Atomic unsigned moves;   /* reads and sends of the socket so far; need not be exact */
     _Atomic bool out_is_fast; /* the course is DXI_COURSE_RING */
     _Atomic bool in_is_fast;  /* the inbox reads from the ring */
-    _Atomic bool wake_owed;   /* to the peer, once the last frame for the socket has left */
+    _Atomic bool wake_owed; /* to the peer, once the last frame for the socket has left, or again */
 
     /* Belongs to out_lock. */
     struct dxi_ring_out out;
@@ -194,7 +194,14 @@ bool dxi_lane_take_plain(dx_channel *channel, dx_message *ret, int timeout_ms, b
 /* The user's message, which may have lain in the ring, ends here. */
 void dxi_lane_release(dx_channel *channel);
 
-/* The caller holds either lock, or both: have the peer look up. Never waits. */
+/*
+ * The caller holds either lock, or both: have the peer look up. Never waits. What the kernel refuses is
+ * pending, and leaves with what is sent next or before the next wait.
+ */
 void dxi_lane_wake(dx_channel *channel);
+
+/* Whether a wake-up was refused. And try it again: false if it is refused again. */
+bool dxi_lane_owes_wake(const dx_channel *channel);
+bool dxi_lane_pay_wake(dx_channel *channel);
 
 #endif

@@ -48,6 +48,16 @@ static void rouse(struct dxi_lane *lane)
     lane->dozing = false;
 }
 
+static void took(dx_channel *channel, size_t size)
+{
+    struct dxi_ring_in *ring = &channel->lane.in;
+
+    ring->head += size;
+    /* Once on each way round. */
+    if ((ring->head & (ring->size - 1)) < size)
+        dxi_channel_look_for_death(channel);
+}
+
 int dxi_lane_fill(dx_channel *channel, size_t most)
 {
     struct dxi_lane *lane = &channel->lane;
@@ -78,7 +88,7 @@ int dxi_lane_fill(dx_channel *channel, size_t most)
     if (size > filled)
         size = (size_t)filled;
     memcpy(bytes, dxi_ring_bytes(ring), size);
-    ring->head += size;
+    took(channel, size);
     in->end += size;
     if (!lane->lent && dxi_ring_owes(ring))
         dxi_lane_give_back(channel);
@@ -134,9 +144,11 @@ static int attend_once(dx_channel *channel)
         return hear_the_end(channel);
     ssize_t received = dxi_os->receive(channel->read_fd, bytes, size, &arrival);
 
+    if (received == 0)
+        received = dxi_channel_confirm_end(channel, bytes, size, &arrival);
     if (received <= 0) {
         /* An empty packet may bear some. */
-        dxi_parcels_shun(&arrival);
+        dxi_parcels_discard(&arrival);
         return hear_nothing(channel, received);
     }
     if (channel->drain_limited)
@@ -146,14 +158,16 @@ static int attend_once(dx_channel *channel)
     if (bears)
         dxi_parcels_arrived(in, 0, &arrival);
     if (arrival.cut) {
-        struct dxi_fault cut = {DXI_VIOLATION_LANE_OUTSIDE, bytes[4], 0};
+        struct dxi_fault cut = {DXI_VIOLATION_PACKET, sizeof(bytes), sizeof(bytes)};
 
         return dxi_channel_break(channel, &cut);
     }
     if (dxi_lane_hear_socket(channel, bytes, (size_t)received, bears) < 0)
         return dxi_channel_break(channel, &in->decoder.fault);
-    return bears || arrival.packets || (size_t)received == size ? DXI_ATTEND_AGAIN
-                                                                : DXI_ATTEND_DONE;
+    /* Of a word that came in part, the rest is there, or never was sent. */
+    bool more = bears || arrival.packets || (size_t)received == size || channel->lane.word_size > 0;
+
+    return more ? DXI_ATTEND_AGAIN : DXI_ATTEND_DONE;
 }
 
 int dxi_lane_attend(dx_channel *channel)
@@ -288,7 +302,7 @@ bool dxi_lane_take_plain(dx_channel *channel, dx_message *ret, int timeout_ms, b
         return dxi_lane_fill(channel, SIZE_MAX) == 1;
     rouse(lane);
     *ret = (dx_message){.data = dxi_ring_bytes(ring) + DXI_HEADER_SIZE, .size = size};
-    ring->head += DXI_HEADER_SIZE + size;
+    took(channel, DXI_HEADER_SIZE + size);
     lane->lent = true;
     *ret_taken = true;
     return true;

@@ -38,8 +38,31 @@ void dxi_lane_wake(dx_channel *channel)
     ssize_t sent = dxi_os->send(channel->write_fd, &part, 1, NULL, 0);
 
     /* A full socket is as good as one more word in it: its reader has something to wake up for. */
-    if (sent == -EPIPE || sent == -ECONNRESET)
+    if (sent >= 0 || sent == -EAGAIN)
+        return;
+    if (sent == -EPIPE || sent == -ECONNRESET) {
         atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
+        return;
+    }
+    /* No memory for it just now, most likely. In this order, see dxi_channel_note_due(). */
+    atomic_store_explicit(&lane->wake_owed, true, memory_order_seq_cst);
+    atomic_store_explicit(&channel->out_refused, true, memory_order_relaxed);
+    atomic_store_explicit(&channel->out_pending, true, memory_order_seq_cst);
+}
+
+bool dxi_lane_owes_wake(const dx_channel *channel)
+{
+    return atomic_load_explicit(&channel->lane.wake_owed, memory_order_seq_cst) &&
+           atomic_load_explicit(&channel->lane.out_is_fast, memory_order_relaxed);
+}
+
+bool dxi_lane_pay_wake(dx_channel *channel)
+{
+    if (!dxi_lane_owes_wake(channel) ||
+        !atomic_exchange_explicit(&channel->lane.wake_owed, false, memory_order_seq_cst))
+        return true;
+    dxi_lane_wake(channel);
+    return !dxi_lane_owes_wake(channel);
 }
 
 /* The peer claims what cannot be. Returns -EPROTO. */
@@ -274,11 +297,14 @@ enum dxi_prospect dxi_lane_prospect(dx_channel *channel)
     /* Who is sending in another thread looks for himself. */
     if (!dxi_trylock(&channel->out_lock))
         return DXI_PROSPECT_WAKE;
-    if (atomic_load_explicit(&channel->peer_gone, memory_order_relaxed)) {
+    /* What is being written in place keeps all else back until its user is done with it. */
+    if (channel->out.reserved != NULL) {
+        prospect = DXI_PROSPECT_WAKE;
+    } else if (atomic_load_explicit(&channel->peer_gone, memory_order_relaxed)) {
         prospect = DXI_PROSPECT_NOW;
     } else if (lane->wants_socket) {
         prospect = DXI_PROSPECT_SOCKET;
-    } else if (channel->out.reserved == NULL) {
+    } else {
         /* Something that is wrong with the ring is for a send to say. */
         if (dxi_ring_look_for_room(&lane->out) < 0 || dxi_ring_room(&lane->out) > 0 ||
             !dxi_ring_starve(&lane->out))

@@ -42,6 +42,12 @@ static bool wants_to_send(const dx_channel *channel)
            atomic_load_explicit(&channel->out_wanted, memory_order_relaxed);
 }
 
+bool dxi_channel_must_retry(const dx_channel *channel)
+{
+    return atomic_load_explicit(&channel->out_pending, memory_order_relaxed) &&
+           atomic_load_explicit(&channel->out_refused, memory_order_relaxed);
+}
+
 /*
  * Whether no wake-up can come: the peer said its end by the socket, before it took part in the lane. Who
  * waits for room in the ring must look up by himself. The caller holds in_lock.
@@ -63,10 +69,10 @@ int dx_channel_events(dx_channel *channel)
     bool deaf = is_deaf(channel);
 
     dxi_unlock(&channel->in_lock);
-    if (!is_fast(channel))
-        return wants_to_send(channel) ? events | POLLOUT : events;
-    if (!wants_to_send(channel))
+    if (!wants_to_send(channel) || dxi_channel_must_retry(channel))
         return events;
+    if (!is_fast(channel))
+        return events | POLLOUT;
     /* By the ring: the socket is nearly always ready to be written, and a wake-up tells of room. */
     if (dxi_lane_prospect(channel) != DXI_PROSPECT_WAKE)
         return events | POLLOUT;
@@ -102,6 +108,12 @@ static bool ready(dx_channel *channel)
     return owed(channel) || channel->inbound != DXI_INBOUND_OPEN || dxi_inbox_ready(&channel->in);
 }
 
+/* Of a time that may be DX_FOREVER and one that is not. */
+static int sooner(int left_ms, int other_ms)
+{
+    return left_ms < 0 || left_ms > other_ms ? other_ms : left_ms;
+}
+
 int dx_channel_timeout_ms(dx_channel *channel)
 {
     int error = dxi_channel_check(channel);
@@ -116,14 +128,23 @@ int dx_channel_timeout_ms(dx_channel *channel)
 
     dxi_unlock(&channel->in_lock);
     /* A poll tells of nothing that is in the ring already, nor of room there. */
-    if (!news && (!dxi_channel_doze(channel) || (is_fast(channel) && wants_to_send(channel) &&
-                                                 dxi_lane_prospect(channel) == DXI_PROSPECT_NOW)))
+    if (news || !dxi_channel_doze(channel))
         return 0;
-    int left = news ? 0 : milliseconds_until(earliest);
+    int left = milliseconds_until(earliest);
 
-    if (deaf && wants_to_send(channel) && (left < 0 || left > LOOK_UP_MS))
-        left = LOOK_UP_MS;
-    return left;
+    if (dxi_channel_must_retry(channel))
+        return sooner(left, DXI_RETRY_MS);
+    if (is_fast(channel) && wants_to_send(channel) &&
+        dxi_lane_prospect(channel) == DXI_PROSPECT_NOW)
+        return 0;
+    return deaf && wants_to_send(channel) ? sooner(left, LOOK_UP_MS) : left;
+}
+
+void dxi_channel_peer_died(dx_channel *channel)
+{
+    dxi_lock(&channel->in_lock);
+    dxi_channel_mourn(channel);
+    dxi_unlock(&channel->in_lock);
 }
 
 /* Whether the peer has died, which its socket need not tell. */
@@ -153,9 +174,7 @@ int dx_channel_process(dx_channel *channel)
 
     dxi_unlock(&channel->in_lock);
     if (silent && dead(channel)) {
-        dxi_lock(&channel->in_lock);
-        dxi_channel_mourn(channel);
-        dxi_unlock(&channel->in_lock);
+        dxi_channel_peer_died(channel);
         dxi_channel_take_in(channel);
         news = true;
     }
@@ -169,10 +188,11 @@ size_t dxi_channel_poll_set(dx_channel *channel, struct pollfd ret[2], bool *ret
     size_t count = 0;
 
     *ret_idle = !taking || dxi_channel_doze(channel);
-    bool writes = pending;
+    bool refused = dxi_channel_must_retry(channel);
+    bool writes = pending && !refused;
     bool listens = taking;
 
-    if (is_fast(channel) && pending) {
+    if (is_fast(channel) && writes) {
         enum dxi_prospect prospect = dxi_lane_prospect(channel);
 
         dxi_lock(&channel->in_lock);

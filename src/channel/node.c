@@ -265,7 +265,7 @@ static int await(dx_channel *channel, struct dxi_patience *patience)
     node->wanted = status == -ETIMEDOUT || status == -EDEADLK;
     if (status == 0 && node->given_up) {
         node->given_up = false;
-        return dxi_channel_fail(channel, -EREMOTEIO,
+        return dxi_channel_fail(channel, -ECOMM,
                                 "the peer refused the descriptor of a message before this one %d "
                                 "times",
                                 AGAIN_MAX + 1);
@@ -280,13 +280,21 @@ static int classify(dx_channel *channel, int fd, struct dxi_letter *letter)
     int domain = 0, type = 0, listens = 0;
     int error = dxi_os->examine(fd, &nature);
 
-    if (error < 0)
-        return dxi_channel_fail(channel, -EBADF, "a descriptor that is to be sent is not open");
+    if (error == -EBADF)
+        return dxi_channel_fail(channel, error, "a descriptor that is to be sent is not open");
     letter->handle_type = "net.Socket";
-    if (nature.is_fifo)
+    if (error == 0 && nature.is_fifo)
         return 0;
-    if (nature.sort == DXI_SORT_SOCKET && dxi_os->socket_get(fd, SO_DOMAIN, &domain) == 0 &&
-        dxi_os->socket_get(fd, SO_TYPE, &type) == 0) {
+    bool is_socket = error == 0 && nature.sort == DXI_SORT_SOCKET;
+
+    if (is_socket)
+        error = dxi_os->socket_get(fd, SO_DOMAIN, &domain);
+    if (is_socket && error == 0)
+        error = dxi_os->socket_get(fd, SO_TYPE, &type);
+    if (error < 0)
+        return dxi_channel_fail(channel, error, "cannot see what descriptor %d is: %s", fd,
+                                dx_error_text(error));
+    if (is_socket) {
         bool internet = domain == AF_INET || domain == AF_INET6;
 
         (void)dxi_os->socket_get(fd, SO_ACCEPTCONN, &listens);

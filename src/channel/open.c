@@ -22,6 +22,10 @@ enum {
     PACKET_OVERHEAD = 32,
     PACKET_MIN = 512,
     BACKLOG_SLACK = 64 << 10,
+
+    /* More than empty a socket's buffer. */
+    UNREAD_READS = 16384,
+    UNREAD_BYTES = 4096,
 };
 
 static const dx_channel_options defaults;
@@ -187,6 +191,7 @@ int dxi_channel_open(dx_channel **ret, const struct dxi_ends *ends,
     channel->generation = dxi_generation();
     channel->generation_mark = dxi_generation_mark();
     channel->read_fd = ends->read_fd;
+    channel->made_here = ends->is_makers;
     channel->write_fd = ends->write_fd;
     channel->read_medium = ends->read_medium;
     channel->write_medium = ends->write_medium;
@@ -274,6 +279,29 @@ void dxi_channel_claim(dx_channel *channel)
     channel->claimed = true;
 }
 
+/*
+ * What is unread may bear descriptors whose close waits, and the kernel closes them with the socket. Only
+ * who made the socketpair reads it out: a worker's parent must see what its worker left unread.
+ */
+static void discard_unread(dx_channel *channel)
+{
+    struct dxi_arrival arrival = {.capacity = 0};
+    uint8_t bytes[UNREAD_BYTES];
+    ssize_t received = 1;
+
+    if (!channel->made_here || channel->read_medium != DXI_MEDIUM_UNIX || channel->in.barred)
+        return;
+    dxi_os->shutdown(channel->read_fd, SHUT_RD);
+    /* A packet may be empty, but has a sender; the end has none. */
+    if (channel->type != SOCK_STREAM)
+        dxi_os->socket_set(channel->read_fd, SO_PASSCRED, 1);
+    for (int i = 0; i < UNREAD_READS && (received != 0 || arrival.has_sender); i++) {
+        received = dxi_os->receive(channel->read_fd, bytes, sizeof(bytes), &arrival);
+        if (received < 0 && received != -ECONNRESET)
+            return;
+    }
+}
+
 dx_channel *dxi_channel_destroy(dx_channel *channel)
 {
     if (channel == NULL || dxi_channel_check(channel) < 0)
@@ -281,6 +309,7 @@ dx_channel *dxi_channel_destroy(dx_channel *channel)
     dxi_channel_say_goodbye(channel);
     int write_fd = channel->write_fd;
 
+    discard_unread(channel);
     dxi_os->close(channel->read_fd);
     if (write_fd >= 0 && write_fd != channel->read_fd)
         dxi_os->close(write_fd);

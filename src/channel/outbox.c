@@ -38,8 +38,10 @@ int dxi_outbox_reserve(struct dxi_outbox *out, size_t size)
     size_t capacity = held + size > DXI_OUTBOX_CAPACITY ? held + size : (size_t)DXI_OUTBOX_CAPACITY;
     uint8_t *larger = dxi_os->resize(out->bytes, capacity);
 
-    if (larger == NULL)
+    if (larger == NULL) {
+        out->starved = true;
         return -ENOMEM;
+    }
     out->bytes = larger;
     out->capacity = capacity;
     return 0;

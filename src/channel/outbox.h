@@ -41,6 +41,7 @@ struct dxi_outbox {
     size_t reserved_size;
     void *scratch;       /* in which that lies, unless in the ring */
     int error;           /* a message was cut off, or the peer is gone: nothing can follow */
+    bool starved;        /* for want of memory something could not be put here */
     bool lost;           /* something that had been accepted never left */
     size_t packet_limit; /* the largest packet, headers included; 0 for a stream */
     bool plain;          /* dxi_outbox_collect_plain() may be asked: corked, native, open */

@@ -38,7 +38,7 @@ void dxi_inbox_discard(struct dxi_inbox *in)
 {
     dxi_parcels_release(in);
     while (in->descriptor_count > 0) {
-        dxi_os->close(in->descriptors[in->descriptor_first]);
+        dxi_os->discard(in->descriptors[in->descriptor_first]);
         in->descriptor_first = (in->descriptor_first + 1) % in->descriptor_capacity;
         in->descriptor_count--;
     }
@@ -57,7 +57,7 @@ void dxi_parcels_release(struct dxi_inbox *in)
 {
     for (size_t i = 0; i < in->message_descriptor_count; i++)
         if (in->message_descriptors[i] >= 0)
-            dxi_os->close(in->message_descriptors[i]);
+            dxi_os->discard(in->message_descriptors[i]);
     in->message_descriptor_count = 0;
 }
 
@@ -103,10 +103,10 @@ void dxi_parcels_arrived(struct dxi_inbox *in, size_t size, const struct dxi_arr
     }
 }
 
-void dxi_parcels_shun(const struct dxi_arrival *arrival)
+void dxi_parcels_discard(const struct dxi_arrival *arrival)
 {
     for (size_t i = 0; i < arrival->count; i++)
-        dxi_os->close(arrival->descriptors[i]);
+        dxi_os->discard(arrival->descriptors[i]);
 }
 
 void dxi_parcels_turn(struct dxi_inbox *in)
@@ -147,7 +147,7 @@ static void open_parcel(struct dxi_inbox *in, bool keep)
         if (keep)
             in->message_descriptors[in->message_descriptor_count++] = fd;
         else
-            dxi_os->close(fd);
+            dxi_os->discard(fd);
     }
     in->parcel_first = (in->parcel_first + 1) % in->parcel_capacity;
     in->parcel_count--;

@@ -17,7 +17,7 @@ void dxi_parcels_release(struct dxi_inbox *in);
 void dxi_parcels_arrived(struct dxi_inbox *in, size_t size, const struct dxi_arrival *arrival);
 
 /* The same read turned out to be none, or is not believed: close what came with it. */
-void dxi_parcels_shun(const struct dxi_arrival *arrival);
+void dxi_parcels_discard(const struct dxi_arrival *arrival);
 
 /* What the last read brought did not come with a message, but for one that comes by the ring. */
 void dxi_parcels_turn(struct dxi_inbox *in);

@@ -80,6 +80,11 @@ bool dxi_channel_stirs(const dx_channel *channel)
             (dxi_ring_filled(&channel->lane.in) > 0 || dxi_ring_stirs(&channel->lane.in)));
 }
 
+bool dxi_channel_rings(const dx_channel *channel)
+{
+    return dxi_channel_hears_ring(channel) && dxi_ring_stirs(&channel->lane.in);
+}
+
 enum dxi_peer dxi_channel_peer(const dx_channel *channel)
 {
     const struct dxi_ring_in *ring = &channel->lane.in;
@@ -103,6 +108,9 @@ bool dxi_channel_left_unread(const dx_channel *channel)
          atomic_load_explicit(&lane->in_is_fast, memory_order_relaxed) !=
              atomic_load_explicit(&lane->out_is_fast, memory_order_relaxed)))
         return false;
+    /* What was kept here to be sent later, and never was, is the end of what was said. */
+    if (channel->out.lost)
+        return true;
     if (atomic_load_explicit(&lane->out_is_fast, memory_order_relaxed))
         return dxi_ring_left_unread(&lane->out);
     if (channel->was_reset || atomic_load_explicit(&channel->out_pending, memory_order_relaxed))

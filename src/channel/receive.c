@@ -154,25 +154,44 @@ static int read_nothing(dx_channel *channel, ssize_t status, bool was_dead)
     }
 }
 
-/*
- * A grandchild that talks without pause keeps us from ever waiting, and so from seeing that the
- * child has died: look now and then.
- */
-static void look_for_death(dx_channel *channel)
+void dxi_channel_look_for_death(dx_channel *channel)
 {
     struct pollfd death = {.fd = channel->peer_pidfd, .events = POLLIN};
 
-    if (channel->drain_limited || channel->peer_pidfd < 0 || ++channel->reads_blind < READS_BLIND)
+    if (channel->peer_pidfd >= 0 && !channel->drain_limited && dxi_os->poll(&death, 1, 0) > 0)
+        dxi_channel_mourn(channel);
+}
+
+static void look_now_and_then(dx_channel *channel)
+{
+    if (++channel->reads_blind < READS_BLIND)
         return;
     channel->reads_blind = 0;
-    if (dxi_os->poll(&death, 1, 0) > 0)
-        dxi_channel_mourn(channel);
+    dxi_channel_look_for_death(channel);
+}
+
+/*
+ * Of SOCK_SEQPACKET Linux tells the end before the last packets if they and the end come between its look
+ * for a packet and its look for the end (unix_dgram_recvmsg() of 6.18): only a second read is to be
+ * believed, as nothing comes behind an end. After an empty packet, which passes for one, it says -EAGAIN.
+ */
+ssize_t dxi_channel_confirm_end(dx_channel *channel, void *bytes, size_t size,
+                                struct dxi_arrival *arrival)
+{
+    if (channel->type != SOCK_SEQPACKET || arrival->count > 0 || arrival->lost)
+        return 0;
+    ssize_t received = dxi_os->receive(channel->read_fd, bytes, size, arrival);
+
+    return received == -EAGAIN ? 0 : received;
 }
 
 static ssize_t read_once(dx_channel *channel, void *bytes, size_t size, struct dxi_arrival *arrival)
 {
-    if (channel->read_medium <= DXI_MEDIUM_SOCKET)
-        return dxi_os->receive(channel->read_fd, bytes, size, arrival);
+    if (channel->read_medium <= DXI_MEDIUM_SOCKET) {
+        ssize_t received = dxi_os->receive(channel->read_fd, bytes, size, arrival);
+
+        return received != 0 ? received : dxi_channel_confirm_end(channel, bytes, size, arrival);
+    }
     arrival->count = 0;
     arrival->lost = false;
     arrival->cut = false;
@@ -185,7 +204,7 @@ static int fill_fast(dx_channel *channel, size_t most)
     int filled = dxi_lane_fill(channel, most);
 
     if (filled > 0)
-        look_for_death(channel);
+        look_now_and_then(channel);
     if (filled != 0)
         return filled;
     int attended = dxi_lane_attend(channel);
@@ -203,7 +222,7 @@ static int fill_fast(dx_channel *channel, size_t most)
     if (filled == 0 && channel->lane.socket_over)
         close_inbound(channel);
     if (filled > 0)
-        look_for_death(channel);
+        look_now_and_then(channel);
     return filled;
 }
 
@@ -242,13 +261,13 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
     ssize_t received = read_once(channel, bytes, size, &arrival);
 
     if (received <= 0) {
-        dxi_parcels_shun(&arrival);
+        dxi_parcels_discard(&arrival);
         return read_nothing(channel, received, was_dead);
     }
     if (arrival.cut) {
         struct dxi_fault cut = {DXI_VIOLATION_PACKET, DXI_PACKET_MAX, DXI_PACKET_MAX};
 
-        dxi_parcels_shun(&arrival);
+        dxi_parcels_discard(&arrival);
         return dxi_channel_break(channel, &cut);
     }
     channel->read_short = channel->type == SOCK_STREAM && (size_t)received < size;
@@ -262,7 +281,7 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
 
         channel->drain_left -= drained < channel->drain_left ? drained : channel->drain_left;
     }
-    look_for_death(channel);
+    look_now_and_then(channel);
     return 1;
 }
 

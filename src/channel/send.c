@@ -30,6 +30,17 @@ static bool hopeless(dx_channel *channel)
            atomic_load_explicit(&channel->peer_gone, memory_order_relaxed);
 }
 
+/* Nothing can leave any more. A receiver may have found out, who had no reason to say why. */
+static int over(dx_channel *channel)
+{
+    if (channel->out.error == -EPIPE)
+        dxi_channel_fail(channel, -EPIPE, "the peer has gone, or takes nothing more");
+    else if (channel->out.error != -EPROTO)
+        dxi_channel_fail(channel, channel->out.error,
+                         "a message before was cut off, and nothing may follow it");
+    return channel->out.error;
+}
+
 int dxi_channel_check_open(dx_channel *channel)
 {
     if (atomic_load_explicit(&channel->broken, memory_order_relaxed)) {
@@ -38,7 +49,7 @@ int dxi_channel_check_open(dx_channel *channel)
         return -EPROTO;
     }
     if (channel->out.error < 0)
-        return channel->out.error;
+        return over(channel);
     if (channel->out.ended)
         return dxi_channel_fail(channel, -ESHUTDOWN, "nothing can be sent after dx_channel_end()");
     if (atomic_load_explicit(&channel->peer_gone, memory_order_relaxed))
@@ -317,7 +328,7 @@ static int flush_locked(dx_channel *channel, struct dxi_patience *patience)
     if (atomic_load_explicit(&channel->broken, memory_order_relaxed))
         return -EPROTO;
     if (channel->out.lost)
-        return channel->out.error;
+        return over(channel);
     if (!atomic_load_explicit(&channel->out_pending, memory_order_relaxed))
         return 0;
     return dxi_channel_transmit(channel, NULL, NULL, 0, patience);
@@ -341,6 +352,10 @@ static int say_the_end_by_ring(dx_channel *channel, struct dxi_patience *patienc
 {
     struct dxi_letter end = {.kind = DXI_KIND_END};
     struct dxi_parting parting;
+
+    /* The peer would take it for the rest of a message that was cut off. */
+    if (channel->out.error < 0)
+        return over(channel);
     int status = dxi_parting_begin(&parting, channel->framing, &end, 0);
 
     return status < 0 ? status : dxi_channel_transmit(channel, &parting, NULL, 0, patience);
@@ -419,7 +434,8 @@ bool dxi_channel_end_now(dx_channel *channel)
         channel->out.ended = true;
     dxi_channel_note_plain(channel);
     dxi_lane_note_quick(channel);
-    bool said = channel->out.ended || channel->out.error < 0;
+    /* What the kernel refused may be the wake-up of a peer that is to hear of it. */
+    bool said = channel->out.error < 0 || (channel->out.ended && !dxi_channel_must_retry(channel));
 
     dxi_unlock(&channel->out_lock);
     return said;

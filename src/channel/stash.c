@@ -21,7 +21,7 @@ static void close_descriptors(const dx_message *message)
 {
     for (size_t i = 0; i < message->descriptor_count; i++)
         if (message->descriptors[i] >= 0)
-            dxi_os->close(message->descriptors[i]);
+            dxi_os->discard(message->descriptors[i]);
 }
 
 static void discard(struct dxi_kept *kept)

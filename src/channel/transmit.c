@@ -3,8 +3,8 @@
  * What is on its way out: from the outbox and the user's memory to the kernel, and what becomes of it
  * when the kernel does not take it.
  *
- * Of a message that has begun when the deadline passes, the rest is copied to the outbox: it cannot be
- * taken back. What lies in the outbox leaves before anything else.
+ * Of a message that has begun when the deadline passes, or when the kernel has no more memory, the rest is
+ * copied to the outbox: it cannot be taken back. What lies in the outbox leaves before anything else.
  */
 #include "channel/internal.h"
 
@@ -34,6 +34,8 @@ void dxi_channel_note_due(dx_channel *channel, _Atomic unsigned *count)
 /* What the channel itself has to say, between two messages. */
 static void write_due(dx_channel *channel)
 {
+    /* By the socket. The peer may wait for it, and the user for the peer, before he commits. */
+    (void)dxi_lane_pay_wake(channel);
     /* In the ring the user writes now where it would have to stand. */
     if (channel->out.reserved != NULL && channel->lane.course == DXI_COURSE_RING)
         return;
@@ -50,14 +52,18 @@ static bool unpublished(const dx_channel *channel)
            channel->lane.out.tail != channel->lane.out.published;
 }
 
-static void note_pending(dx_channel *channel)
+/* What is left, and whether it is left because the kernel refused it. */
+static void note_pending(dx_channel *channel, bool refused)
 {
     if (channel->out.capacity > 0 && dxi_outbox_size(&channel->out) == 0)
         dxi_outbox_rest(&channel->out);
     /* In this order, see dxi_channel_note_due(). */
     atomic_store_explicit(&channel->out_pending, false, memory_order_seq_cst);
+    bool owes_wake = dxi_lane_owes_wake(channel);
+
+    atomic_store_explicit(&channel->out_refused, refused || owes_wake, memory_order_relaxed);
     if (dxi_outbox_size(&channel->out) > 0 || unpublished(channel) || dxi_node_is_due(channel) ||
-        atomic_load_explicit(&channel->lane.due, memory_order_seq_cst) > 0 ||
+        owes_wake || atomic_load_explicit(&channel->lane.due, memory_order_seq_cst) > 0 ||
         atomic_load_explicit(&channel->calls.due, memory_order_seq_cst) > 0)
         atomic_store_explicit(&channel->out_pending, true, memory_order_seq_cst);
 }
@@ -252,14 +258,11 @@ static void settle_lane(dx_channel *channel)
     (void)dxi_channel_push(channel);
 }
 
-/*
- * Send the outbox and then the message, if there is one. A message that has begun when the deadline
- * passes goes to the outbox, and is as good as sent.
- */
 int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const int *descriptors,
                          size_t descriptor_count, struct dxi_patience *patience)
 {
     int error = 0;
+    bool refused = false;
 
     write_due(channel);
     if (unpublished(channel))
@@ -271,6 +274,7 @@ int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const
         if (sent > 0)
             continue;
         error = dxi_channel_refused(channel, sent);
+        refused = error < 0;
         if (error == 0)
             error = dxi_wait_to_send(channel, patience);
         if (error < 0)
@@ -281,7 +285,8 @@ int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const
     if (error == -EPROTO && channel->write_medium > DXI_MEDIUM_SOCKET)
         dxi_channel_stop_writing(channel);
     if (error < 0 && parting != NULL && parting->begun) {
-        if (error == -ETIMEDOUT || error == -EDEADLK) {
+        /* For want of memory the kernel refuses what it will take a moment later. */
+        if (error == -ETIMEDOUT || error == -EDEADLK || error == -ENOBUFS || error == -ENOMEM) {
             error = dxi_parting_keep(parting, &channel->out);
             if (error < 0)
                 dxi_channel_fail(channel, error,
@@ -294,7 +299,7 @@ int dxi_channel_transmit(dx_channel *channel, struct dxi_parting *parting, const
                 dxi_channel_stop_writing(channel);
         }
     }
-    note_pending(channel);
+    note_pending(channel, refused);
     dxi_channel_note_wanted(channel, error);
     return error;
 }
@@ -320,12 +325,17 @@ enum dxi_flush dxi_channel_flush_now(dx_channel *channel)
         return DXI_FLUSH_BUSY;
     if (atomic_load_explicit(&channel->peer_dead, memory_order_relaxed))
         abandon(channel, -EPIPE);
+    channel->out.starved = false;
     write_due(channel);
     int error = dxi_channel_push(channel);
 
     if (error == 0)
         settle_lane(channel);
-    note_pending(channel);
+    /* A socket that is ready to be written is no news to who has no memory for what is due. */
+    bool refused = error < 0 || channel->out.starved;
+
+    note_pending(channel, refused);
+    refused = refused || dxi_lane_owes_wake(channel);
     dxi_unlock(&channel->out_lock);
-    return error == 0 ? DXI_FLUSHED : DXI_FLUSH_REFUSED;
+    return refused ? DXI_FLUSH_REFUSED : DXI_FLUSHED;
 }

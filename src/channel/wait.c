@@ -16,8 +16,6 @@ enum {
      * thread may have left something to send, or have stopped taking in.
      */
     LOOK_UP_MS = 100,
-    /* What the kernel refused to send, for want of memory for one, is tried again so often. */
-    REFUSED_MS = 10,
     /* A sender by the ring whose wake-ups another thread may read looks up this often, and less. */
     OTHER_PAUSE_NS = 50 * 1000,
     OTHER_PAUSE_MAX_NS = 5 * 1000 * 1000,
@@ -130,6 +128,9 @@ int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
 
         if (room == 1 || room < 0)
             return room < 0 ? room : 0;
+        /* The peer that is to make room may sleep, and the kernel have no memory to wake it. */
+        if (ring && !dxi_lane_pay_wake(channel))
+            until = earlier(until, dxi_deadline(DXI_RETRY_MS));
         if (room == 2 || (!ring && taking == DXI_TAKING && !dxi_channel_doze(channel)))
             continue;
         if (taking != DXI_TAKING_FULL)
@@ -212,7 +213,7 @@ static int sleep_once(dx_channel *channel, struct dxi_patience *patience, enum d
         until = earlier(until, dxi_deadline(LOOK_UP_MS));
     /* The kernel calls the socket ready all the same; only time helps. */
     if (flushed == DXI_FLUSH_REFUSED)
-        until = earlier(until, dxi_deadline(REFUSED_MS));
+        until = earlier(until, dxi_deadline(DXI_RETRY_MS));
     /* Who is sending in another thread sends what is pending, or leaves it to our next look. */
     bool ring = atomic_load_explicit(&channel->lane.out_is_fast, memory_order_relaxed);
 

@@ -109,8 +109,9 @@ static int judge_handle(struct dxi_decoder *decoder, const uint8_t *line, size_t
 {
     struct dxi_json_span msg = members->msg;
     char word[WORD_MAX];
+    size_t size = read_word(line, &members->type, word);
 
-    if (!is_handle_type(word, read_word(line, &members->type, word)) || msg.size == 0)
+    if (!is_handle_type(word, size) || msg.size == 0)
         return dxi_violated(decoder, DXI_VIOLATION_NODE_HANDLE, 0, 0);
     unwrap(line, &msg);
     (void)dxi_found(msg.start, msg.size, length - msg.start - msg.size + 1, ret);

@@ -207,6 +207,14 @@ static int close_descriptor(int fd)
     return failing ? meter.fail_error : status;
 }
 
+static int discard_descriptor(int fd)
+{
+    bool failing = counted(CALL_CLOSE);
+    int status = dxi_linux.discard(fd);
+
+    return failing ? meter.fail_error : status;
+}
+
 static int set_cloexec(int fd, bool on)
 {
     return counted(CALL_CLOEXEC) ? meter.fail_error : dxi_linux.set_cloexec(fd, on);
@@ -242,6 +250,7 @@ void meter_install(void)
     table.write = write_parts;
     table.poll = poll_until;
     table.close = close_descriptor;
+    table.discard = discard_descriptor;
     table.set_cloexec = set_cloexec;
     dxi_os = &table;
 }

@@ -5,6 +5,7 @@
 #include "support.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ int slowness(void)
 {
     if (HARNESS_TSAN || harness_valgrind())
         return 15;
-    return HARNESS_ASAN ? 4 : 1;
+    return HARNESS_MSAN ? 8 : HARNESS_ASAN ? 4 : 1;
 }
 
 struct pair open_pair_with(const dx_channel_options *options)
@@ -233,6 +234,32 @@ void sleep_ms(int ms)
 
     while (nanosleep(&left, &left) < 0 && errno == EINTR)
         ;
+}
+
+void take_turn(dx_channel *channel)
+{
+    struct pollfd polled = {.fd = dx_channel_fd(channel)};
+    int events = dx_channel_events(channel);
+    int timeout_ms = dx_channel_timeout_ms(channel);
+
+    ck_assert_int_ge(events, 0);
+    if (events == 0)
+        polled.fd = -1;
+    polled.events = (short)events;
+    if (timeout_ms < 0 || timeout_ms > 50)
+        timeout_ms = 50;
+    poll(&polled, 1, timeout_ms);
+    dx_channel_process(channel);
+}
+
+void expect_rest(dx_channel *channel, const char *when)
+{
+    uint64_t end = now_ms() + LOOP_MS;
+    unsigned turns = 0;
+
+    for (; now_ms() < end; turns++)
+        take_turn(channel);
+    ck_assert_msg(turns <= TURNS_MAX, "%s: %u turns in %d ms", when, turns, LOOP_MS);
 }
 
 /* valgrind 3.19 knows no pidfd_open(2), but passes on what clone(2) gives. */

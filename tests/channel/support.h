@@ -115,6 +115,16 @@ dx_message with_descriptors(const void *data, size_t size, int *descriptors, siz
 uint64_t now_ms(void);
 void sleep_ms(int ms);
 
+/*
+ * Turns that a loop may take in 250 ms in which nothing happens: 5 of its own, some that news
+ * costs, and some where only time can tell. One that spins takes thousands.
+ */
+enum { LOOP_MS = 250, TURNS_MAX = 80 };
+
+/* One turn of an event loop as the header describes it. And so long, in which it must be at rest. */
+void take_turn(dx_channel *channel);
+void expect_rest(dx_channel *channel, const char *when);
+
 /* A child of the test with one end of a bare socketpair; handles do not survive the fork. */
 struct child {
     pid_t pid;

@@ -268,20 +268,32 @@ START_TEST(test_a_full_disk_is_said)
 }
 END_TEST
 
-START_TEST(test_a_terminal_converses_until_its_other_side_goes)
+/* A terminal and its other side. false: there are none here. */
+static bool open_terminal(struct pair *ret)
 {
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    char name[64], bytes[64] = "";
-    dx_message message;
+    char name[64];
 
     if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ||
         ptsname_r(master, name, sizeof(name)) != 0)
-        HARNESS_SKIP("needs pseudo-terminals");
+        return false;
     int terminal = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
     int ends[2] = {terminal, terminal};
     int masters[2] = {master, dup(master)};
-    dx_channel *near = attach_line(ends, &lines);
-    dx_channel *far = attach_line(masters, &lines);
+
+    *ret = (struct pair){attach_line(ends, &lines), attach_line(masters, &lines)};
+    return true;
+}
+
+START_TEST(test_a_terminal_converses_until_its_other_side_goes)
+{
+    struct pair pair;
+    char bytes[64] = "";
+    dx_message message;
+
+    if (!open_terminal(&pair))
+        HARNESS_SKIP("needs pseudo-terminals");
+    dx_channel *near = pair.near, *far = pair.far;
 
     ck_assert_int_eq(dx_recv(near, &message, DX_NOW), -ETIMEDOUT);
     ck_assert_int_eq(dx_send(far, "typed", 5, DX_NOW), 0);
@@ -295,6 +307,30 @@ START_TEST(test_a_terminal_converses_until_its_other_side_goes)
     dx_channel_close(near);
     expect_end(far, 5000);
     dx_channel_close(far);
+}
+END_TEST
+
+/* It is read and written by one descriptor, of which no half can be closed. */
+START_TEST(test_who_says_nothing_more_to_a_terminal_still_hears_it)
+{
+    struct pair pair;
+
+    if (!open_terminal(&pair))
+        HARNESS_SKIP("needs pseudo-terminals");
+    int terminal = dx_channel_fd(pair.near);
+
+    ck_assert_int_eq(dx_channel_end(pair.near, DX_NOW), 0);
+    ck_assert_int_eq(dx_send(pair.near, "x", 1, DX_NOW), -ESHUTDOWN);
+    ck_assert(is_open(terminal));
+    ck_assert_int_eq(dx_channel_fd(pair.near), terminal);
+    for (int i = 0; i < 3; i++) {
+        dx_message message;
+
+        ck_assert_int_eq(dx_send(pair.far, "typed", 5, DX_NOW), 0);
+        ck_assert_int_eq(dx_recv(pair.near, &message, 5000), 1);
+        ck_assert_uint_eq(message.size, 5);
+    }
+    close_pair(&pair);
 }
 END_TEST
 
@@ -360,4 +396,5 @@ HARNESS_MAIN("attach", OF_EACH_MEDIUM(test_no_signal_tells_of_a_peer_that_has_go
              TEST(test_nothing_is_read_from_dev_null_and_all_is_taken),
              TEST(test_a_full_disk_is_said),
              TEST(test_a_terminal_converses_until_its_other_side_goes),
+             TEST(test_who_says_nothing_more_to_a_terminal_still_hears_it),
              TEST(test_what_was_not_opened_for_it_is_refused))

@@ -220,9 +220,24 @@ EACH_TYPE(test_the_peers_limit_holds_from_its_greeting_on)
     close_pair(&pair);
 }
 
+EACH_TYPE(test_a_deadline_may_be_now)
+{
+    struct pair pair = open_pair(type);
+    uint64_t id = start(pair.near, "?", DX_FOREVER);
+    dx_message message;
+
+    ck_assert_int_eq(dx_call_deadline(pair.near, id, DX_NOW), 0);
+    receive(pair.near, &message, DX_FAILED);
+    ck_assert_uint_eq(message.id, id);
+    ck_assert_int_eq(message.code, -ETIMEDOUT);
+    ck_assert_int_eq(dx_call_deadline(pair.near, id, DX_NOW), -ENOENT);
+    close_pair(&pair);
+}
+
 HARNESS_MAIN("call_ends",
              OF_EACH_TYPE(test_a_deadline_ends_a_request_and_its_late_answer_is_dropped),
              OF_EACH_TYPE(test_a_peer_learns_that_nobody_waits_any_more),
+             OF_EACH_TYPE(test_a_deadline_may_be_now),
              OF_EACH_TYPE(test_deadlines_are_told_in_their_order),
              OF_EACH_TYPE(test_a_deadline_is_told_between_messages),
              OF_EACH_TYPE(test_the_end_of_a_conversation_ends_each_request),

@@ -3,6 +3,7 @@
  * Faults of calls and of Node's descriptors that were found by reading, each with what showed it.
  */
 #include "callers.h"
+#include "meter.h"
 #include "stranger.h"
 
 #include <errno.h>
@@ -339,7 +340,93 @@ START_TEST(test_a_child_that_a_handler_forked_receives_nothing)
 }
 END_TEST
 
-HARNESS_MAIN("call regressions", TEST(test_a_child_that_a_handler_forked_receives_nothing),
+/* Calls within calls: the answer to an outer one may come before that to an inner one, or after it. */
+START_TEST(test_answers_that_wait_are_found_whichever_is_taken_first)
+{
+    struct dxi_stash stash = {0};
+    dx_message message = {.data = "x", .size = 1, .kind = DX_REPLY};
+
+    for (uint64_t id = 1; id <= 2; id++) {
+        message.id = id;
+        ck_assert_int_eq(dxi_stash_keep(&stash, &message, DXI_KEEP_ANSWER), 0);
+    }
+    ck_assert(dxi_stash_answer(&stash, 2, &message));
+    dxi_stash_release(&stash);
+    message = (dx_message){.data = "x", .size = 1, .kind = DX_REPLY, .id = 3};
+    ck_assert_int_eq(dxi_stash_keep(&stash, &message, DXI_KEEP_ANSWER), 0);
+    ck_assert(dxi_stash_answer(&stash, 3, &message));
+    ck_assert_uint_eq(message.id, 3);
+    ck_assert(dxi_stash_answer(&stash, 1, &message));
+    ck_assert_uint_eq(message.id, 1);
+    ck_assert(!dxi_stash_has(&stash, DXI_KEEP_ANSWER));
+    ck_assert_uint_eq(stash.size, 0);
+    dxi_stash_close(&stash);
+}
+END_TEST
+
+/* A receive fails in the moment in which a deadline is looked at: what had come by then is in time. */
+START_TEST(test_an_answer_in_time_outlives_a_receive_that_fails)
+{
+    static const int errors[] = {-ENOMEM, -ENOBUFS};
+
+    meter_install();
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        struct stranger stranger = meet_greeted(DX_STREAM, NULL);
+        dx_message message;
+
+        expect_silence(stranger.channel);
+        uint64_t id = start(stranger.channel, "?", 20);
+
+        ck_assert_int_eq(say_frame(&stranger, &(struct header){.kind = DXI_KIND_REPLY, .id = id},
+                                   NULL, 0, NULL, 0),
+                         0);
+        sleep_ms(30);
+        meter_fail(CALL_RECEIVE, 1, 1, errors[i]);
+        expect_error(stranger.channel, errors[i], "cannot receive", DX_NOW);
+        ck_assert_uint_eq(meter.failed, 1);
+        receive(stranger.channel, &message, DX_REPLY);
+        ck_assert_uint_eq(message.id, id);
+        part(&stranger);
+    }
+}
+END_TEST
+
+/* The socket could be written all the time, and what was to be said could not be put together. */
+START_TEST(test_a_word_that_finds_no_memory_does_not_keep_its_receiver_awake)
+{
+    const dx_channel_options options = {.framing = DX_FRAMING_NODE, .descriptor_limit = 1};
+    dx_channel *ends[2];
+    dx_message message = {.data = "1", .size = 1, .descriptor_count = 1};
+    int pipes[2];
+
+    meter_install();
+    ck_assert_int_eq(dx_channel_pair(ends, &options), 0);
+    ck_assert_int_eq(dx_send(ends[0], "0", 1, DX_FOREVER), 0);
+    ck_assert_int_eq(dx_recv(ends[1], &message, DX_FOREVER), 1);
+    ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
+    message = (dx_message){.data = "1", .size = 1, .descriptors = pipes, .descriptor_count = 1};
+    ck_assert_int_eq(dx_send_message(ends[0], &message, DX_FOREVER), 0);
+    meter_restart();
+    meter_fail(CALL_RESIZE, 1, 1000000, -ENOMEM);
+    ck_assert_int_eq(dx_recv(ends[1], &message, DX_FOREVER), 1);
+    ck_assert_int_eq(dx_recv(ends[1], &message, 200), -ETIMEDOUT);
+    ck_assert_uint_gt(meter.failed, 0);
+    ck_assert_uint_lt(meter.count[CALL_POLL], 50);
+    meter_fail_no_more();
+    /* Then it is acknowledged, and the next may follow. */
+    ck_assert_int_eq(dx_recv(ends[1], &message, 20), -ETIMEDOUT);
+    ck_assert_int_eq(dx_send(ends[0], "2", 1, PATIENCE_MS), 0);
+    close(pipes[1]);
+    dx_channel_close(ends[0]);
+    dx_channel_close(ends[1]);
+}
+END_TEST
+
+HARNESS_MAIN("call regressions",
+             TEST(test_a_word_that_finds_no_memory_does_not_keep_its_receiver_awake),
+             TEST(test_an_answer_in_time_outlives_a_receive_that_fails),
+             TEST(test_a_child_that_a_handler_forked_receives_nothing),
+             TEST(test_answers_that_wait_are_found_whichever_is_taken_first),
              TEST(test_refusals_that_nobody_reads_are_bounded),
              TEST(test_an_answer_makes_room_for_the_next_request),
              TEST(test_an_id_that_was_cancelled_while_its_answer_leaves_can_be_used_again),

@@ -412,6 +412,49 @@ START_TEST(test_calls_have_their_errors)
 }
 END_TEST
 
+/* On a stream both come with one read: the answer lies here when its request is cancelled. */
+START_TEST(test_an_answer_that_lies_here_is_dropped_when_its_request_is_cancelled)
+{
+    struct pair pair = open_pair(DX_STREAM);
+    uint64_t id = start(pair.near, "?", PATIENCE_MS);
+    dx_message message;
+
+    receive(pair.far, &message, DX_REQUEST);
+    ck_assert_int_eq(dx_send(pair.far, "first", 5, DX_NOW), 0);
+    ck_assert_int_eq(dx_reply(pair.far, message.id, "answer", 6, DX_NOW), 0);
+    receive(pair.near, &message, DX_MESSAGE);
+    /* The word to the peer is collected, so that nothing but our own book knows of it. */
+    ck_assert_int_eq(dx_cork(pair.near), 0);
+    ck_assert_int_eq(dx_cancel(pair.near, id), 0);
+    ck_assert_int_eq(dx_cancel(pair.near, id), -ENOENT);
+    expect_silence(pair.near);
+    close_pair(&pair);
+}
+END_TEST
+
+EACH_TYPE(test_a_reply_that_did_not_fit_can_be_made_again)
+{
+    struct pair pair = open_pair(type);
+    uint64_t id = start(pair.near, "?", PATIENCE_MS);
+    dx_message message;
+
+    receive(pair.far, &message, DX_REQUEST);
+    unsigned filled = fill_outgoing(pair.far, 0, 1000);
+
+    ck_assert_int_eq(dx_reply(pair.far, id, "answer", 6, DX_NOW), -ETIMEDOUT);
+    ck_assert_int_eq(dx_reply_error(pair.far, id, 5, "no", DX_NOW), -ETIMEDOUT);
+    for (unsigned i = 0; i < filled; i++) {
+        /* What was accepted and has not left yet. */
+        (void)dx_channel_process(pair.far);
+        expect_numbered(pair.near, i, 1000, PATIENCE_MS);
+    }
+    ck_assert_int_eq(dx_reply(pair.far, id, "answer", 6, DX_NOW), 0);
+    receive(pair.near, &message, DX_REPLY);
+    ck_assert(says(&message, "answer"));
+    ck_assert_int_eq(dx_reply(pair.far, id, "answer", 6, DX_NOW), -ENOENT);
+    close_pair(&pair);
+}
+
 HARNESS_MAIN("calls", OF_EACH_TYPE(test_a_request_is_answered_with_its_id),
              OF_EACH_TYPE(test_answers_come_in_any_order_and_messages_between_them),
              OF_EACH_TYPE(test_both_sides_call_with_the_same_ids),
@@ -423,4 +466,6 @@ HARNESS_MAIN("calls", OF_EACH_TYPE(test_a_request_is_answered_with_its_id),
              OF_EACH_TYPE(test_what_comes_while_a_call_waits_is_received_afterwards),
              OF_EACH_TYPE(test_what_nobody_receives_is_bounded_and_not_lost),
              OF_EACH_TYPE(test_descriptors_travel_with_requests_and_replies),
+             TEST(test_an_answer_that_lies_here_is_dropped_when_its_request_is_cancelled),
+             OF_EACH_TYPE(test_a_reply_that_did_not_fit_can_be_made_again),
              OF_EACH_TYPE(test_a_refusal_waits_for_room), TEST(test_calls_have_their_errors))

@@ -5,6 +5,8 @@
  */
 #include "support.h"
 
+#include "os/os.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,6 +246,7 @@ static void refuse_passed(void)
         {"2x", NULL, NULL, NULL, -EINVAL, "LISTEN_FDS holds '2x'"},
         {"-2", NULL, NULL, NULL, -EINVAL, "LISTEN_FDS holds '-2'"},
         {"99999999999", NULL, NULL, NULL, -EINVAL, "LISTEN_FDS holds"},
+        {"999999999999999999999999", NULL, NULL, NULL, -EINVAL, "LISTEN_FDS holds"},
         {"65537", NULL, NULL, NULL, -EINVAL, "LISTEN_FDS holds"},
         {"2", NULL, "a", NULL, -EINVAL, "2 descriptors were passed to this program, with 1 names"},
         {"1", NULL, "a:b", NULL, -EINVAL, "with 2 names"},
@@ -391,10 +394,55 @@ START_TEST(test_standard_input_and_output_are_moved_or_left_alone)
 }
 END_TEST
 
+/* A kernel before Linux 6.5, and a parent that dies between two looks at it. */
+static int looks_at_the_parent;
+
+static int no_peer_pidfd(int fd)
+{
+    (void)fd;
+    return -ENOPROTOOPT;
+}
+
+static pid_t dying_parent(void)
+{
+    return looks_at_the_parent++ == 0 ? 12345 : 1;
+}
+
+static int no_such_process(pid_t pid)
+{
+    (void)pid;
+    return -ESRCH;
+}
+
+/* Of datagrams nothing else tells of the end: the child waited for ever. */
+START_TEST(test_a_parent_that_dies_while_it_is_looked_for_has_died)
+{
+    struct dxi_os table = dxi_linux;
+    dx_channel *channel;
+    dx_message message;
+    char number[16];
+    int fds[2];
+
+    raw_pair(DX_DGRAM, fds);
+    snprintf(number, sizeof(number), "%d", fds[0]);
+    setenv("DUPLEX_FD", number, 1);
+    table.peer_pidfd = no_peer_pidfd;
+    table.parent_pid = dying_parent;
+    table.pidfd_open = no_such_process;
+    dxi_os = &table;
+    ck_assert_int_eq(dx_channel_to_parent(&channel, NULL), 0);
+    ck_assert_int_eq(dx_recv(channel, &message, 1000), -EPIPE);
+    dx_channel_close(channel);
+    dxi_os = &dxi_linux;
+    close(fds[1]);
+}
+END_TEST
+
 HARNESS_MAIN("claims", TEST(test_a_variable_that_holds_nonsense_is_not_believed),
              TEST(test_node_must_speak_json),
              TEST(test_numbers_and_arguments_are_checked_as_strictly),
              TEST(test_what_cannot_travel_is_refused_before_the_claim),
              TEST(test_passed_descriptors_are_believed_by_their_process_only),
              TEST(test_of_several_passed_descriptors_the_others_stay),
-             TEST(test_standard_input_and_output_are_moved_or_left_alone))
+             TEST(test_standard_input_and_output_are_moved_or_left_alone),
+             TEST(test_a_parent_that_dies_while_it_is_looked_for_has_died))

@@ -367,12 +367,14 @@ START_TEST(test_an_endless_message_does_not_stretch_the_deadline_of_a_receive)
 END_TEST
 
 /*
- * What the trickle says is to come. valgrind looks at all the memory that a read may fill, and for each
- * byte: it is given less, but still more than comes in time.
+ * What the trickle says is to come. valgrind and the memory sanitizer look at all the memory that a read
+ * may fill, and for each byte: they are given less, but still more than comes in time.
  */
 static size_t trickle_size(void)
 {
-    return harness_valgrind() ? 256 * KIB : DX_MESSAGE_LIMIT_MAX;
+    if (harness_valgrind())
+        return 256 * KIB;
+    return HARNESS_MSAN ? 4 * MIB : DX_MESSAGE_LIMIT_MAX;
 }
 
 /* A message that never ends, byte by byte, as fast as can be. */

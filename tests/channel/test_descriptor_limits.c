@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { LIMIT = 4 };
@@ -244,6 +245,32 @@ static size_t use_up_descriptors(int *ret, size_t size, size_t but)
     return count;
 }
 
+/* An empty packet is the end, whatever became of the descriptors on it, and what lies behind it is none's. */
+START_TEST(test_descriptors_on_the_end_are_nobodys_whether_there_is_room_or_not)
+{
+    dx_channel_options options = accepting(DX_SEQPACKET, LIMIT);
+
+    if (harness_valgrind())
+        HARNESS_SKIP("valgrind has descriptors of its own beyond the limit");
+    for (size_t room = 0; room < 2; room++) {
+        struct stranger stranger = meet_greeted(DX_SEQPACKET, &options);
+        int note = make_note(1), used[200];
+
+        ck_assert_int_eq(say_with(&stranger, NULL, 0, &note, 1), 0);
+        say_message(&stranger, "behind");
+        close(note);
+        size_t used_count = use_up_descriptors(used, sizeof(used) / sizeof(*used), room);
+        int status = dx_recv(stranger.channel, &(dx_message){0}, 1000);
+
+        while (used_count-- > 0)
+            close(used[used_count]);
+        ck_assert_int_eq(status, 0);
+        expect_end(stranger.channel, DX_NOW);
+        part(&stranger);
+    }
+}
+END_TEST
+
 static void lose_descriptors(dx_channel_type type, size_t size, size_t room)
 {
     if (harness_valgrind())
@@ -375,6 +402,36 @@ EACH_TYPE(test_descriptors_in_messages_not_received_are_bounded)
     close_pair(&pair);
 }
 
+/* The kernel tells that a packet was larger than the buffer, and has brought its descriptors. */
+START_TEST(test_descriptors_of_a_packet_over_the_limit_are_closed)
+{
+    dx_channel_options options = accepting(DX_SEQPACKET, LIMIT);
+    struct stranger stranger = meet_greeted(DX_SEQPACKET, &options);
+    uint8_t *packet = calloc(1, DXI_PACKET_MAX + 1);
+    int notes[LIMIT];
+    int buffer = 2 * DXI_PACKET_MAX;
+
+    ck_assert_ptr_nonnull(packet);
+    ck_assert_int_eq(setsockopt(stranger.fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer)), 0);
+    for (unsigned i = 0; i < LIMIT; i++)
+        notes[i] = make_note(i);
+    size_t open_before = harness_open_descriptors();
+    int said = say_with(&stranger, packet, DXI_PACKET_MAX + 1, notes, LIMIT);
+
+    free(packet);
+    for (unsigned i = 0; i < LIMIT; i++)
+        close(notes[i]);
+    if (said == -EMSGSIZE) {
+        part(&stranger);
+        HARNESS_SKIP("net.core.wmem_max lets no packet be so large");
+    }
+    ck_assert_int_eq(said, 0);
+    expect_error(stranger.channel, -EPROTO, "packet", DX_NOW);
+    ck_assert_uint_eq(harness_open_descriptors(), open_before - LIMIT);
+    part(&stranger);
+}
+END_TEST
+
 HARNESS_MAIN(
     "descriptor_limits", OF_EACH_TYPE(test_descriptors_that_were_not_announced_break_the_protocol),
     OF_EACH_TYPE(test_more_descriptors_than_announced_break_the_protocol),
@@ -390,4 +447,6 @@ HARNESS_MAIN(
     OF_EACH_TYPE(test_descriptors_with_too_little_room_in_this_process_are_all_lost),
     OF_EACH_TYPE(test_a_large_message_that_loses_its_descriptors_arrives_whole),
     OF_EACH_TYPE(test_two_messages_in_a_row_may_lose_their_descriptors),
+    TEST(test_descriptors_on_the_end_are_nobodys_whether_there_is_room_or_not),
+    TEST(test_descriptors_of_a_packet_over_the_limit_are_closed),
     OF_EACH_TYPE(test_descriptors_in_messages_not_received_are_bounded))

@@ -395,6 +395,40 @@ EACH_TYPE(test_fragments_bring_their_descriptors_with_the_first)
     close_pair(&pair);
 }
 
+/* Another thread may have got the number by the second time. */
+static unsigned closed_in_vain;
+
+static int close_counted(int fd)
+{
+    int status = dxi_linux.close(fd);
+
+    closed_in_vain += status == -EBADF;
+    return status;
+}
+
+START_TEST(test_a_descriptor_that_is_given_twice_is_closed_once)
+{
+    struct pair pair = open_pair_for(DX_STREAM, 4);
+    struct dxi_os counting = dxi_linux;
+    int note = make_note(7);
+    int twice[] = {note, note};
+    dx_message message = with_descriptors("x", 1, twice, 2);
+
+    counting.close = close_counted;
+    dxi_os = &counting;
+    ck_assert_int_eq(dx_send_message(pair.near, &message, DX_NOW), 0);
+    ck_assert_uint_eq(closed_in_vain, 0);
+    ck_assert(twice[0] == -1 && twice[1] == -1 && !is_open(note));
+    ck_assert_int_eq(dx_recv(pair.far, &message, 1000), 1);
+    ck_assert_uint_eq(message.descriptor_count, 2);
+    ck_assert(is_note(message.descriptors[0], 7) &&
+              same_file(message.descriptors[0], message.descriptors[1]));
+    close_pair(&pair);
+    ck_assert_uint_eq(closed_in_vain, 0);
+    dxi_os = &dxi_linux;
+}
+END_TEST
+
 HARNESS_MAIN("descriptors", OF_EACH_TYPE(test_any_number_of_descriptors_arrives_in_order),
              OF_EACH_TYPE(test_a_descriptor_is_the_same_file_at_the_other_end),
              OF_EACH_TYPE(test_what_is_not_taken_is_closed_with_the_next_receive),
@@ -408,6 +442,7 @@ HARNESS_MAIN("descriptors", OF_EACH_TYPE(test_any_number_of_descriptors_arrives_
              OF_EACH_TYPE(test_descriptors_stay_the_callers_when_the_message_is_not_sent),
              OF_EACH_TYPE(test_more_descriptors_than_the_kernel_carries_are_refused),
              OF_EACH_TYPE(test_a_descriptor_that_is_not_open_is_refused),
+             TEST(test_a_descriptor_that_is_given_twice_is_closed_once),
              OF_EACH_TYPE(test_a_peer_that_accepts_no_descriptors_is_not_sent_any),
              OF_EACH_TYPE(test_a_first_message_with_descriptors_meets_the_greeting),
              OF_EACH_TYPE(test_too_many_references_leave_the_descriptors_with_the_caller),

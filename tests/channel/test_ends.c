@@ -5,6 +5,7 @@
  */
 #include "stranger.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -334,6 +335,36 @@ EACH_TYPE(test_no_signal_tells_of_a_peer_that_has_gone)
     close_pair(&pair);
 }
 
+/* More than are read between two looks whether the peer lives. */
+enum { LAST_WORDS = 150 };
+
+static int say_much_and_leave(int fd, void *context)
+{
+    dx_channel *channel = child_channel(fd, NULL);
+
+    (void)context;
+    for (unsigned i = 0; i < LAST_WORDS; i++)
+        harness_child_assert(send_numbered(channel, i, 10, DX_NOW) == 0);
+    return 0;
+}
+
+EACH_TYPE(test_a_death_that_is_seen_between_two_reads_loses_no_last_words)
+{
+    struct child child;
+
+    start_child(&child, type, say_much_and_leave, NULL);
+    dx_channel *channel = channel_to_child(&child, &(dx_channel_options){.type = type});
+    struct pollfd death = {.fd = child.pidfd, .events = POLLIN};
+
+    ck_assert_int_eq(poll(&death, 1, 10000), 1);
+    dxi_channel_watch(channel, child.pidfd, false);
+    for (unsigned i = 0; i < LAST_WORDS; i++)
+        expect_numbered(channel, i, 10, DX_NOW);
+    expect_end(channel, DX_FOREVER);
+    dx_channel_close(channel);
+    child_ended(&child);
+}
+
 HARNESS_MAIN("ends", OF_EACH_TYPE(test_what_was_said_before_a_close_is_received),
              OF_EACH_TYPE(test_a_peer_that_closes_without_reading_is_received_to_its_end),
              OF_EACH_TYPE(test_a_send_to_a_peer_that_has_gone_loses_nothing_that_it_said),
@@ -345,6 +376,7 @@ HARNESS_MAIN("ends", OF_EACH_TYPE(test_what_was_said_before_a_close_is_received)
              OF_EACH_TYPE(test_an_end_comes_after_what_was_collected),
              OF_EACH_TYPE(test_an_end_that_cannot_be_said_in_time_can_be_said_later),
              OF_EACH_TYPE(test_a_peer_that_reads_no_more_can_still_be_heard),
+             OF_EACH_TYPE(test_a_death_that_is_seen_between_two_reads_loses_no_last_words),
              TEST(test_an_empty_packet_is_the_end), TEST(test_a_datagram_end_says_goodbye),
              TEST(test_a_datagram_peer_that_vanished_is_noticed_by_sending),
              OF_EACH_TYPE(test_a_receiver_that_waits_learns_of_the_end),

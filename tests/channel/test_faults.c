@@ -264,6 +264,33 @@ EACH_TYPE(test_a_kernel_short_of_memory_is_an_error_of_one_send)
     close_pair(&pair);
 }
 
+/* What has begun cannot be taken back: it is kept, and leaves when there is memory again. */
+EACH_TYPE(test_a_kernel_short_of_memory_in_the_middle_of_a_message_loses_nothing)
+{
+    static const int errors[] = {-ENOMEM, -ENOBUFS};
+
+    meter_install();
+    struct pair pair = open_pair(type);
+
+    for (unsigned i = 0; i < 2; i++) {
+        dx_message message = {0};
+        int status = -ETIMEDOUT;
+
+        meter_fail(CALL_SEND, 2, 1, errors[i]);
+        ck_assert_int_eq(send_numbered(pair.near, i, MIB, DX_NOW), 0);
+        ck_assert_uint_eq(meter.failed, 1);
+        meter_fail_no_more();
+        while (status == -ETIMEDOUT) {
+            (void)dx_flush(pair.near, DX_NOW);
+            status = dx_recv(pair.far, &message, DX_NOW);
+        }
+        ck_assert_int_eq(status, 1);
+        ck_assert(is_numbered(&message, i, MIB));
+        carry(pair.near, pair.far, i + 10, 300000);
+    }
+    close_pair(&pair);
+}
+
 EACH_TYPE(test_a_kernel_short_of_memory_is_an_error_of_one_receive)
 {
     static const int errors[] = {-ENOMEM, -ENOBUFS};
@@ -387,13 +414,57 @@ START_TEST(test_an_end_that_the_kernel_refuses_can_be_said_again)
 }
 END_TEST
 
-HARNESS_MAIN("faults", OF_EACH_TYPE(test_memory_may_run_out_anywhere_while_a_pair_is_made),
+/* The peer has gone, and its last moment is seen by this very packet. */
+START_TEST(test_an_end_that_is_said_to_nobody_is_said)
+{
+    static const int errors[] = {-ECONNREFUSED, -ECONNRESET, -ENOTCONN};
+
+    meter_install();
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        struct pair pair = open_pair(DX_DGRAM);
+
+        expect_silence(pair.near);
+        meter_fail(CALL_SEND, 1, 1, errors[i]);
+        ck_assert_int_eq(dx_channel_end(pair.near, DX_NOW), 0);
+        ck_assert_uint_eq(meter.failed, 1);
+        ck_assert_int_eq(dx_send(pair.near, "x", 1, DX_NOW), -ESHUTDOWN);
+        close_pair(&pair);
+    }
+}
+END_TEST
+
+/* A goodbye needs room, which cannot be made: then it is not said, and nothing else is lost. */
+START_TEST(test_a_goodbye_that_no_room_is_made_for_costs_nothing_else)
+{
+    static const enum call calls[] = {CALL_SOCKET_GET, CALL_SOCKET_SET};
+
+    meter_install();
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        struct pair pair = open_pair(DX_DGRAM);
+        unsigned sent = fill_outgoing(pair.near, 0, 1000);
+
+        meter_fail(calls[i], 1, 1, -EINVAL);
+        pair.near = dx_channel_close(pair.near);
+        ck_assert_uint_eq(meter.failed, 1);
+        for (unsigned j = 0; j < sent; j++)
+            expect_numbered(pair.far, j, 1000, DX_NOW);
+        expect_silence(pair.far);
+        close_pair(&pair);
+        ck_assert_int_eq(meter.blocks, 0);
+    }
+}
+END_TEST
+
+HARNESS_MAIN("faults", TEST(test_an_end_that_is_said_to_nobody_is_said),
+             TEST(test_a_goodbye_that_no_room_is_made_for_costs_nothing_else),
+             OF_EACH_TYPE(test_memory_may_run_out_anywhere_while_a_pair_is_made),
              OF_EACH_TYPE(test_a_socketpair_may_be_refused),
              OF_EACH_TYPE(test_a_channel_needs_none_of_its_settings),
              OF_EACH_TYPE(test_memory_may_run_out_anywhere_while_a_socket_is_attached),
              OF_EACH_TYPE(test_memory_may_run_out_anywhere_in_a_conversation),
              OF_EACH_TYPE(test_a_want_of_memory_does_not_separate_descriptors_from_their_message),
              OF_EACH_TYPE(test_a_kernel_short_of_memory_is_an_error_of_one_send),
+             OF_EACH_TYPE(test_a_kernel_short_of_memory_in_the_middle_of_a_message_loses_nothing),
              OF_EACH_TYPE(test_a_kernel_short_of_memory_is_an_error_of_one_receive),
              OF_EACH_TYPE(test_a_false_alarm_is_waited_through),
              OF_EACH_TYPE(test_a_poll_that_fails_is_an_error_and_nothing_is_lost),

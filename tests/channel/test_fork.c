@@ -7,6 +7,8 @@
 
 #include "meter.h"
 
+#include <duplex/call.h>
+
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -17,6 +19,8 @@
 static void every_function_answers_echild(dx_channel *channel)
 {
     dx_message message = {.data = "x", .size = 1};
+    uint64_t id;
+    void *place;
 
     harness_child_assert(dx_send(channel, "x", 1, DX_FOREVER) == -ECHILD);
     harness_child_assert(dx_send_message(channel, &message, DX_FOREVER) == -ECHILD);
@@ -29,6 +33,17 @@ static void every_function_answers_echild(dx_channel *channel)
     harness_child_assert(dx_channel_events(channel) == -ECHILD);
     harness_child_assert(dx_channel_timeout_ms(channel) == -ECHILD);
     harness_child_assert(dx_channel_process(channel) == -ECHILD);
+    harness_child_assert(dx_channel_is_fast(channel) == -ECHILD);
+    harness_child_assert(dx_reserve(channel, 1, &place, DX_FOREVER) == -ECHILD);
+    harness_child_assert(dx_commit(channel, 1) == -ECHILD);
+    harness_child_assert(dx_call(channel, "x", 1, &message, DX_FOREVER) == -ECHILD);
+    harness_child_assert(dx_call_start(channel, "x", 1, &id, DX_FOREVER) == -ECHILD);
+    harness_child_assert(dx_call_deadline(channel, 1, DX_FOREVER) == -ECHILD);
+    harness_child_assert(dx_cancel(channel, 1) == -ECHILD);
+    harness_child_assert(dx_reply(channel, 1, "x", 1, DX_FOREVER) == -ECHILD);
+    harness_child_assert(dx_reply_message(channel, 1, &message, DX_FOREVER) == -ECHILD);
+    harness_child_assert(dx_reply_error(channel, 1, 1, "x", DX_FOREVER) == -ECHILD);
+    harness_child_assert(dx_channel_on_request(channel, NULL, NULL) == -ECHILD);
     harness_child_assert(strcmp(dx_channel_explain(channel), dx_error_text(-ECHILD)) == 0);
     harness_child_assert(dx_channel_close(channel) == NULL);
     harness_child_assert(dx_channel_close(channel) == NULL);

@@ -239,7 +239,8 @@ static int bequeath(dx_channel *parent, void *context)
     die();
 }
 
-static void leave_a_bystander(dx_channel_type type, bool talks)
+/* work_us: what the parent does with each message. */
+static void leave_a_bystander(dx_channel_type type, bool talks, unsigned work_us)
 {
     dx_message message;
     int status;
@@ -249,9 +250,15 @@ static void leave_a_bystander(dx_channel_type type, bool talks)
     struct family family = start_family(type, bequeath, &talks);
 
     expect_numbered(family.channel, 0, 100, 1000);
-    do
+    uint64_t limit = now_us() + 15000000;
+
+    do {
+        uint64_t end = now_us() + work_us;
+
         status = dx_recv(family.channel, &message, 5000);
-    while (status == 1);
+        while (now_us() < end)
+            continue;
+    } while (status == 1 && now_us() < limit);
     uint64_t took = now_us() - board->died_us;
 
     ck_assert_msg(status == 0 || (talks && status == -EPIPE), "%d: %s", status,
@@ -268,12 +275,18 @@ static void leave_a_bystander(dx_channel_type type, bool talks)
 
 EACH_LANE(test_a_grandchild_that_holds_everything_cannot_hide_a_death)
 {
-    leave_a_bystander(type, false);
+    leave_a_bystander(type, false, 0);
 }
 
 EACH_LANE(test_a_grandchild_that_talks_on_is_not_believed)
 {
-    leave_a_bystander(type, true);
+    leave_a_bystander(type, true, 0);
+}
+
+/* Who does something with the messages never finds the ring empty. */
+EACH_LANE(test_a_grandchild_that_talks_without_pause_cannot_hide_a_death)
+{
+    leave_a_bystander(type, true, 20);
 }
 
 /* What is published after a death was noticed is somebody else's. */
@@ -358,6 +371,7 @@ HARNESS_MAIN("lane_death", OF_EACH_LANE(test_a_death_is_noticed_by_one_who_spins
              OF_EACH_LANE(test_a_view_outlives_the_peer),
              OF_EACH_LANE(test_a_grandchild_that_holds_everything_cannot_hide_a_death),
              OF_EACH_LANE(test_a_grandchild_that_talks_on_is_not_believed),
+             OF_EACH_LANE(test_a_grandchild_that_talks_without_pause_cannot_hide_a_death),
              OF_EACH_LANE(test_nothing_is_added_after_a_death),
              OF_EACH_LANE(test_a_forked_child_has_none_of_the_memory),
              OF_EACH_LANE(test_a_parents_death_is_seen_by_its_child))

@@ -346,6 +346,24 @@ EACH_LANE(test_a_word_in_pieces_is_a_word)
             }
 }
 
+/* Each word of it is right: what is wrong is its size, and that is what is said. */
+START_TEST(test_a_packet_of_words_that_is_too_large_is_called_so)
+{
+    static uint8_t packet[2048];
+
+    dxi_lane_worth = 0;
+    for (size_t at = 0; at < sizeof(packet); at += DXI_HEADER_SIZE)
+        packet[at + 4] = DXI_KIND_WAKE;
+    for (int role = 0; role < 2; role++) {
+        struct scene scene = set_scene(DX_SEQPACKET, role);
+
+        ck_assert_int_eq(send(scene.villain->write_fd, packet, sizeof(packet), MSG_DONTWAIT),
+                         sizeof(packet));
+        expect_broken_by(&scene, "a packet of more than 1024 bytes");
+    }
+}
+END_TEST
+
 EACH_LANE(test_a_socket_that_is_shut_ends_the_conversation)
 {
     for (int role = 0; role < 2; role++) {
@@ -438,6 +456,7 @@ HARNESS_MAIN("lane_hostile", OF_EACH_LANE(test_a_tail_that_cannot_be_breaks_the_
              OF_EACH_LANE(test_descriptors_that_do_not_agree_with_their_frame_break_the_protocol),
              OF_EACH_LANE(test_descriptors_without_a_frame_are_bounded),
              OF_EACH_LANE(test_a_word_in_pieces_is_a_word),
+             TEST(test_a_packet_of_words_that_is_too_large_is_called_so),
              OF_EACH_LANE(test_a_socket_that_is_shut_ends_the_conversation),
              OF_EACH_LANE(test_a_flood_of_wake_ups_holds_nobody_past_a_deadline),
              OF_EACH_LANE(test_a_broken_lane_is_nobody_elses))

@@ -164,6 +164,12 @@ EACH_LANE(test_sizes_that_cannot_be_are_declined)
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
         expect_declined(type, make_memfd(MFD_ALLOW_SEALING, region_size(), SEALS), DXI_LANE_VERSION,
                         sizes[i]);
+    /* Nor with memory that is as large as that. */
+    expect_declined(type,
+                    make_memfd(MFD_ALLOW_SEALING, (off_t)(page_size() + 6 * (size_t)RING), SEALS),
+                    DXI_LANE_VERSION, RING * 3);
+    expect_declined(type, make_memfd(MFD_ALLOW_SEALING, (off_t)(page_size() + RING), SEALS),
+                    DXI_LANE_VERSION, RING / 2);
     expect_declined(type, make_memfd(MFD_ALLOW_SEALING, region_size(), SEALS), DXI_LANE_VERSION + 1,
                     RING);
     expect_declined(type, make_memfd(MFD_ALLOW_SEALING, region_size(), SEALS), 0, RING);

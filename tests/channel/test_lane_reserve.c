@@ -4,7 +4,10 @@
  * received in place from a peer that is trusted.
  */
 #include "lanes.h"
+#include "meter.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 /* Whether this memory is the channel's outgoing ring. */
@@ -368,6 +371,33 @@ EACH_LANE(test_views_and_copies_keep_their_order)
     close_pair(&pair);
 }
 
+/*
+ * A wake-up that the kernel had no memory for was not sent again while a message was being written in
+ * place: the peer, who waited for room, slept on, and so did the user who waited for the rest of what
+ * the peer was sending.
+ */
+EACH_LANE(test_a_wake_up_is_sent_again_while_a_message_is_being_written)
+{
+    static char large[MIB];
+
+    meter_install();
+    struct pair pair = open_lane(type);
+    struct pollfd far = {.fd = dx_channel_fd(pair.far), .events = POLLIN};
+    dx_message message;
+
+    ck_assert(in_ring(pair.near, reserve(pair.near, 100)));
+    ck_assert_int_eq(dx_send(pair.far, large, sizeof(large), DX_NOW), 0);
+    /* What is left of it waits for room. */
+    ck_assert_int_eq(dx_channel_events(pair.far), POLLIN);
+    meter_fail(CALL_SEND, 1, 1, -ENOBUFS);
+    /* Again where a loaded machine has let the time pass between two looks. */
+    for (unsigned i = 0; i < 10 && poll(&far, 1, 0) == 0; i++)
+        ck_assert_int_eq(dx_recv(pair.near, &message, 100), -ETIMEDOUT);
+    ck_assert_uint_eq(meter.failed, 1);
+    ck_assert_int_eq(poll(&far, 1, 0), 1);
+    close_pair(&pair);
+}
+
 HARNESS_MAIN("lane_reserve", OF_EACH_LANE(test_a_message_is_written_into_the_ring_itself),
              OF_EACH_LANE(test_less_may_be_committed_than_was_reserved),
              TEST(test_each_type_and_framing_can_be_written_in_place),
@@ -380,4 +410,5 @@ HARNESS_MAIN("lane_reserve", OF_EACH_LANE(test_a_message_is_written_into_the_rin
              OF_EACH_LANE(test_a_reservation_crosses_the_switch),
              OF_EACH_LANE(test_a_trusted_peer_is_received_without_a_copy),
              OF_EACH_LANE(test_a_view_is_kept_while_much_is_sent),
-             OF_EACH_LANE(test_views_and_copies_keep_their_order))
+             OF_EACH_LANE(test_views_and_copies_keep_their_order),
+             OF_EACH_LANE(test_a_wake_up_is_sent_again_while_a_message_is_being_written))

@@ -4,6 +4,7 @@
  */
 #include "stranger.h"
 
+#include <duplex/call.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -319,6 +320,24 @@ EACH_TYPE(test_a_channel_that_belongs_to_a_process_is_not_closed_by_its_user)
     dx_channel_close(pair.far);
 }
 
+/* A loop that is told 0 before there is something to do runs without pause until there is. */
+EACH_TYPE(test_a_loop_is_not_told_to_hurry_before_a_deadline)
+{
+    struct pair pair = open_pair(type);
+    dx_message message;
+
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(dx_call_start(pair.near, "?", 1, NULL, 3), 0);
+        while (dx_channel_timeout_ms(pair.near) > 0)
+            continue;
+        ck_assert_int_eq(dx_channel_process(pair.near), 1);
+        ck_assert_int_eq(dx_recv(pair.near, &message, DX_NOW), 1);
+        ck_assert_int_eq(message.kind, DX_FAILED);
+        ck_assert_int_eq(message.code, -ETIMEDOUT);
+    }
+    close_pair(&pair);
+}
+
 HARNESS_MAIN("loop", OF_EACH_TYPE(test_a_quiet_channel_is_polled_for_reading_for_ever),
              OF_EACH_TYPE(test_a_message_that_was_taken_in_is_due_at_once),
              OF_EACH_TYPE(test_a_message_that_a_sender_took_in_is_due_at_once),
@@ -329,6 +348,7 @@ HARNESS_MAIN("loop", OF_EACH_TYPE(test_a_quiet_channel_is_polled_for_reading_for
              OF_EACH_TYPE(test_a_violation_is_announced_and_then_nothing_is_polled_for),
              OF_EACH_TYPE(test_what_cannot_be_sent_is_an_error_of_the_next_send),
              OF_EACH_TYPE(test_process_takes_in_up_to_the_backlog),
+             OF_EACH_TYPE(test_a_loop_is_not_told_to_hurry_before_a_deadline),
              OF_EACH_TYPE(test_a_loop_converses),
              OF_EACH_TYPE(test_whoever_waits_for_something_else_can_serve_the_channel_meanwhile),
              OF_EACH_TYPE(test_two_sockets_are_polled_for_what_they_are),

@@ -192,7 +192,7 @@ START_TEST(test_a_refused_handle_is_sent_again_three_times)
         expect_silence(node.channel);
     }
     hear_nothing(&node);
-    ck_assert_int_eq(dx_send(node.channel, "2", 1, DX_NOW), -EREMOTEIO);
+    ck_assert_int_eq(dx_send(node.channel, "2", 1, DX_NOW), -ECOMM);
     expect_explained(node.channel, "refused the descriptor");
     ck_assert_int_eq(dx_send(node.channel, "2", 1, DX_NOW), 0);
     ck_assert_int_eq(hear_lines(&node, "2\n"), -1);
@@ -206,6 +206,25 @@ START_TEST(test_a_refused_handle_is_sent_again_three_times)
     say_line(&node, ACK, -1);
     ck_assert_int_eq(dx_send(node.channel, "4", 1, PATIENCE_MS), 0);
     ck_assert_int_eq(hear_lines(&node, "4\n"), -1);
+    leave_node(&node);
+}
+END_TEST
+
+/* What was refused is told by an error that no answer has: there is no reply to look at. */
+START_TEST(test_a_call_after_a_refused_handle_was_not_answered)
+{
+    struct node node = meet_node(0);
+    dx_message reply = {.size = 12345};
+
+    ck_assert_int_eq(send_note(&node, "1", socket(AF_UNIX, SOCK_STREAM, 0), DX_NOW), 0);
+    for (int i = 0; i < 4; i++) {
+        close(hear_lines(&node, HANDLE("net.Socket", "1") "\n"));
+        say_line(&node, NACK, -1);
+        expect_silence(node.channel);
+    }
+    ck_assert_int_eq(dx_call(node.channel, "2", 1, &reply, DX_NOW), -ECOMM);
+    expect_explained(node.channel, "refused the descriptor");
+    ck_assert_uint_eq(reply.size, 12345);
     leave_node(&node);
 }
 END_TEST
@@ -422,10 +441,57 @@ START_TEST(test_a_peer_that_ends_without_an_answer_is_told)
 }
 END_TEST
 
-HARNESS_MAIN("node_handles", TEST(test_a_handle_goes_alone_and_is_waited_for),
+/* Sockets that there are on other machines, or that do not say what they are. */
+static int domain_of_all, error_of_types;
+
+static int say_of_socket(int fd, int name, int *ret)
+{
+    if (name == SO_TYPE && error_of_types < 0)
+        return error_of_types;
+    int error = dxi_linux.socket_get(fd, name, ret);
+
+    if (name == SO_DOMAIN)
+        *ret = domain_of_all;
+    return error;
+}
+
+START_TEST(test_a_socket_that_node_does_not_know_is_no_handle)
+{
+    static const struct {
+        int domain, error;
+        const char *sentence;
+    } answers[] = {{AF_VSOCK, 0, "Node cannot make a handle"},
+                   {AF_UNIX, -EINVAL, "cannot see what descriptor"}};
+    struct dxi_os table = dxi_linux;
+
+    table.socket_get = say_of_socket;
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        struct node node = meet_node(0);
+        int fds[2];
+
+        raw_pair(DX_STREAM, fds);
+        dx_message message = with_descriptors("1", 1, &fds[0], 1);
+
+        domain_of_all = answers[i].domain;
+        error_of_types = answers[i].error;
+        dxi_os = &table;
+        ck_assert_int_eq(dx_send_message(node.channel, &message, DX_NOW), -EINVAL);
+        expect_explained(node.channel, answers[i].sentence);
+        dxi_os = &dxi_linux;
+        ck_assert_int_ge(fds[0], 0);
+        close(fds[0]);
+        close(fds[1]);
+        leave_node(&node);
+    }
+}
+END_TEST
+
+HARNESS_MAIN("node_handles", TEST(test_a_socket_that_node_does_not_know_is_no_handle),
+             TEST(test_a_handle_goes_alone_and_is_waited_for),
              TEST(test_an_answer_is_found_behind_messages),
              TEST(test_an_answer_lets_go_of_the_descriptor),
              TEST(test_a_refused_handle_is_sent_again_three_times),
+             TEST(test_a_call_after_a_refused_handle_was_not_answered),
              TEST(test_a_handle_that_comes_is_acknowledged),
              TEST(test_a_handle_that_is_not_welcome_is_refused),
              TEST(test_a_handle_without_room_is_asked_for_again),

@@ -303,9 +303,10 @@ EACH_TYPE(test_the_channel_to_the_parent_is_claimed_once)
 
 START_TEST(test_every_error_has_a_text)
 {
-    static const int errors[] = {0,      ETIMEDOUT, EPIPE,  EPROTO,     EMSGSIZE, EDEADLK,
-                                 EMFILE, ECHILD,    EINVAL, ENOMEM,     EPERM,    EBADF,
-                                 ENOENT, ESHUTDOWN, ENFILE, EOPNOTSUPP, 12345};
+    static const int errors[] = {0,          ETIMEDOUT, EPIPE,  EPROTO,    EMSGSIZE,
+                                 EDEADLK,    EMFILE,    ECHILD, EINVAL,    ENOMEM,
+                                 EPERM,      EBADF,     ENOENT, ESHUTDOWN, ENFILE,
+                                 EOPNOTSUPP, EREMOTEIO, EBUSY,  12345};
 
     for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
         ck_assert_ptr_nonnull(dx_error_text(errors[i]));
@@ -317,6 +318,7 @@ START_TEST(test_every_error_has_a_text)
         ck_assert_str_eq(dx_error_text(-errors[i]), text);
     }
     ck_assert_str_eq(dx_error_text(-EPIPE), "the peer has gone");
+    ck_assert_str_eq(dx_error_text(-EREMOTEIO), "the peer answered with an error");
     ck_assert_str_eq(dx_version(), DX_VERSION);
 }
 END_TEST

@@ -5,6 +5,8 @@
  */
 #include "stranger.h"
 
+#include "os/os.h"
+
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -297,11 +299,29 @@ EACH_TYPE(test_a_violation_ends_both_waits)
     part(&stranger);
 }
 
+static atomic_uint waits_for_room;
+
+static int note_a_wait(struct pollfd *sources, size_t count, uint64_t deadline_ns)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((sources[i].events & POLLOUT) != 0)
+            waits_for_room++;
+    return dxi_linux.poll(sources, count, deadline_ns);
+}
+
+static atomic_int deaf;
+
+/* A sender of datagrams reads first what has come, and so makes room for more: this one must not. */
+static ssize_t queued_but_for_the_deaf(int fd)
+{
+    return fd == deaf ? 0 : dxi_linux.queued(fd);
+}
+
 /*
  * Until a sender has filled the kernel's buffer. Of datagrams the kernel would throw away what is said
- * between a sender's look at what has come and its send.
+ * between a sender's look at what has come and its send: it must have come to the wait behind that.
  */
-static void wait_until_it_waits(struct work *sending)
+static void wait_until_it_waits(struct work *sending, dx_channel_type type)
 {
     struct pollfd room = {.fd = dx_channel_write_fd(sending->channel), .events = POLLOUT};
     unsigned before;
@@ -309,7 +329,8 @@ static void wait_until_it_waits(struct work *sending)
     do {
         before = sending->done;
         sleep_ms(5 * slowness());
-    } while (poll(&room, 1, 0) != 0 || sending->done != before);
+    } while (poll(&room, 1, 0) != 0 || sending->done != before ||
+             (type == DX_DGRAM && waits_for_room == 0));
 }
 
 static void end_both_waits(dx_channel_type type)
@@ -319,9 +340,16 @@ static void end_both_waits(dx_channel_type type)
         .channel = pair.near, .count = 1000000, .size_of = small, .timeout_ms = DX_FOREVER};
     struct work receiving = {
         .channel = pair.near, .count = 3, .size_of = small, .timeout_ms = DX_FOREVER};
+    struct dxi_os table = dxi_linux;
+
+    table.poll = note_a_wait;
+    deaf = dx_channel_write_fd(pair.far);
+    table.queued = queued_but_for_the_deaf;
+    dxi_os = &table;
+    waits_for_room = 0;
     pthread_t threads[2] = {begin(receive_all, &receiving), begin(send_all, &sending)};
 
-    wait_until_it_waits(&sending);
+    wait_until_it_waits(&sending, type);
     uint64_t start = now_ms();
 
     ck_assert_int_eq(send_numbered(pair.far, 0, small(0), DX_NOW), 0);
@@ -329,6 +357,7 @@ static void end_both_waits(dx_channel_type type)
     pair.far = dx_channel_close(pair.far);
     pthread_join(threads[0], NULL);
     pthread_join(threads[1], NULL);
+    dxi_os = &dxi_linux;
     ck_assert_int_eq(receiving.status, 0);
     ck_assert_uint_eq(receiving.done, 2);
     ck_assert_int_eq(sending.status, -EPIPE);
@@ -344,6 +373,51 @@ EACH_TYPE(test_an_end_of_the_peer_ends_both_waits)
     for (int i = 0; i < (harness_valgrind() ? 6 : 20); i++)
         end_both_waits(type);
 }
+
+static pthread_t awake;
+static atomic_bool may_wake_up;
+
+/* Who sleeps, of the other threads, is late to wake up. */
+static int oversleep(struct pollfd *sources, size_t count, uint64_t deadline_ns)
+{
+    int ready = dxi_linux.poll(sources, count, deadline_ns);
+
+    while (count > 0 && !pthread_equal(pthread_self(), awake) && !may_wake_up)
+        sleep_ms(1);
+    return ready;
+}
+
+/* The kernel would throw away what a receiver has not read, who gets no processor. */
+START_TEST(test_a_sender_of_datagrams_takes_in_what_a_late_receiver_would_lose)
+{
+    struct dxi_os table = dxi_linux;
+
+    prepare();
+    table.poll = oversleep;
+    awake = pthread_self();
+    for (int i = 0; i < 5; i++) {
+        struct pair pair = open_pair(DX_DGRAM);
+        struct work receiving = {
+            .channel = pair.near, .count = 3, .size_of = small, .timeout_ms = DX_FOREVER};
+
+        may_wake_up = false;
+        dxi_os = &table;
+        pthread_t thread = begin(receive_all, &receiving);
+
+        sleep_ms(20 * slowness());
+        ck_assert_int_eq(send_numbered(pair.far, 0, small(0), DX_NOW), 0);
+        ck_assert_int_eq(send_numbered(pair.far, 1, small(1), DX_NOW), 0);
+        pair.far = dx_channel_close(pair.far);
+        ck_assert_int_eq(dx_send(pair.near, "?", 1, DX_FOREVER), -EPIPE);
+        may_wake_up = true;
+        pthread_join(thread, NULL);
+        dxi_os = &dxi_linux;
+        ck_assert_int_eq(receiving.status, 0);
+        ck_assert_uint_eq(receiving.done, 2);
+        close_pair(&pair);
+    }
+}
+END_TEST
 
 static void *explain_often(void *context)
 {
@@ -417,5 +491,6 @@ HARNESS_MAIN(
     OF_EACH_TYPE(test_a_sender_takes_in_while_the_receiver_is_busy),
     OF_EACH_TYPE(test_a_violation_ends_both_waits),
     OF_EACH_TYPE(test_an_end_of_the_peer_ends_both_waits),
+    TEST(test_a_sender_of_datagrams_takes_in_what_a_late_receiver_would_lose),
     OF_EACH_TYPE(test_failures_in_two_threads_are_explained_whole),
     OF_EACH_TYPE(test_a_sentence_lasts_until_the_thread_asks_again))

@@ -475,8 +475,7 @@ START_TEST(test_a_handle_that_node_cannot_have_is_given_up)
     dx_channel *channel = dx_process_channel(process);
 
     /* Said once, to whoever sends next; then the conversation goes on. */
-    ck_assert_int_eq(dx_send(channel, "{\"do\":\"echo\",\"value\":2}", 23, PATIENCE_MS),
-                     -EREMOTEIO);
+    ck_assert_int_eq(dx_send(channel, "{\"do\":\"echo\",\"value\":2}", 23, PATIENCE_MS), -ECOMM);
     ck_assert_str_ne(dx_channel_explain(channel), "");
     expect_answer(ours, NULL, "");
     part(process);

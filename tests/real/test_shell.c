@@ -24,6 +24,7 @@ static dx_process *start_filter(char *const argv[], dx_framing framing, dx_hando
     return start(argv, &options);
 }
 
+/* With a command and a socket for its input, bash takes itself for a remote shell and reads ~/.bashrc. */
 START_TEST(test_bash_answers_each_line_at_once)
 {
     static char script[] =
@@ -35,7 +36,7 @@ START_TEST(test_bash_answers_each_line_at_once)
         EACH_WAY(way)
         {
             dx_process *process =
-                start_filter(ARGV("bash", "-c", script), DX_FRAMING_LINE, both_ways[way]);
+                start_filter(ARGV("bash", "--norc", "-c", script), DX_FRAMING_LINE, both_ways[way]);
             dx_channel *channel = dx_process_channel(process);
             char question[64], answer[80];
 
@@ -61,7 +62,7 @@ START_TEST(test_bash_opens_dev_stdin_only_on_pipes)
 
     NEED("bash");
     dx_process *process =
-        start_filter(ARGV("bash", "-c", script), DX_FRAMING_LINE, DX_HANDOVER_PIPES);
+        start_filter(ARGV("bash", "--norc", "-c", script), DX_FRAMING_LINE, DX_HANDOVER_PIPES);
     dx_channel *channel = dx_process_channel(process);
 
     send_text(channel, "one");
@@ -74,7 +75,7 @@ START_TEST(test_bash_opens_dev_stdin_only_on_pipes)
                                             .handover = DX_HANDOVER_STDIO,
                                             .stdio[2].mode = DX_STDIO_PIPE};
 
-    process = start(ARGV("bash", "-c", script), &on_a_socket);
+    process = start(ARGV("bash", "--norc", "-c", script), &on_a_socket);
     int complaints = dx_process_take_stdio(process, 2);
 
     expect_end(dx_process_channel(process));

@@ -8,7 +8,11 @@
 #ifndef DUPLEX_TESTS_WIRE_REPLAY_H
 #define DUPLEX_TESTS_WIRE_REPLAY_H
 
+#include "harness.h"
 #include "vectors.h"
+
+/* Of rounds with random bytes. The thread sanitizer has little to find where there is one thread. */
+enum { WIRE_PART = HARNESS_TSAN ? 10 : 1 };
 
 struct replay {
     const struct vector *vector;

@@ -217,7 +217,7 @@ START_TEST(test_random_bytes_are_bounded)
 {
     unsigned seed = 4711;
 
-    for (int round = 0; round < 6000; round++) {
+    for (int round = 0; round < 6000 / WIRE_PART; round++) {
         uint8_t bytes[200];
         size_t size = (size_t)rand_r(&seed) % sizeof(bytes);
         struct dxi_decoder decoder = greeted_decoder(1 + (size_t)rand_r(&seed) % 300);
@@ -239,7 +239,7 @@ static void spoil(const struct vector *vector, void *context)
     unsigned *seed = context;
     struct bytes stream = vector_stream(vector);
 
-    for (int round = 0; round < 300 && stream.size > 0 && stream.size < 1024; round++) {
+    for (int round = 0; round < 300 / WIRE_PART && stream.size > 0 && stream.size < 1024; round++) {
         struct dxi_decoder decoder = {
             .message_limit = vector->limit < 1024 ? vector->limit : 1024,
             .descriptor_limit = vector->accepts,

@@ -70,6 +70,38 @@ static bool take(struct dxi_ring_in *in, size_t size)
     return right;
 }
 
+/* What a producer had published when it died is taken, and nothing that a grandchild adds. */
+START_TEST(test_what_comes_after_a_death_is_cut_off)
+{
+    struct ring ring = open_ring();
+
+    put(&ring.out, 100);
+    dxi_ring_publish(&ring.out);
+    dxi_ring_seal(&ring.in);
+    put(&ring.out, 50);
+    dxi_ring_publish(&ring.out);
+    dxi_ring_seal(&ring.in);
+    ck_assert_int_ge(dxi_ring_look(&ring.in), 0);
+    ck_assert_uint_eq(dxi_ring_filled(&ring.in), 100);
+    ck_assert(take(&ring.in, 100));
+    ck_assert_int_eq(dxi_ring_look(&ring.in), 0);
+    ck_assert_uint_eq(dxi_ring_filled(&ring.in), 0);
+    close_ring(&ring);
+}
+END_TEST
+
+START_TEST(test_a_tail_that_cannot_be_cuts_nothing_off_and_is_found)
+{
+    struct ring ring = open_ring();
+
+    atomic_store(&ring.in.peer->tail, ring.in.head + ring.in.size + 1);
+    dxi_ring_seal(&ring.in);
+    ck_assert_uint_eq(ring.in.limit, UINT64_MAX);
+    ck_assert_int_lt(dxi_ring_look(&ring.in), 0);
+    close_ring(&ring);
+}
+END_TEST
+
 START_TEST(test_what_was_written_is_seen_when_it_is_published)
 {
     struct ring ring = open_ring();
@@ -348,7 +380,9 @@ START_TEST(test_nothing_is_believed_after_the_producers_death)
 }
 END_TEST
 
-HARNESS_MAIN("ring", TEST(test_what_was_written_is_seen_when_it_is_published),
+HARNESS_MAIN("ring", TEST(test_what_comes_after_a_death_is_cut_off),
+             TEST(test_a_tail_that_cannot_be_cuts_nothing_off_and_is_found),
+             TEST(test_what_was_written_is_seen_when_it_is_published),
              TEST(test_room_is_what_was_given_back),
              TEST(test_what_crosses_the_end_of_the_ring_lies_in_one_piece),
              TEST(test_an_empty_ring_begins_again_at_its_first_byte),

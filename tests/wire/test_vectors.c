@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Longer streams are cut at random places only: each place of each would take the square of them.
+/*
+ * Longer streams are cut at random places only: each place of each would take the square of them.
  */
-enum { EACH_PLACE_MAX = 1024, ROUNDS = 40 };
+enum { EACH_PLACE_MAX = 1024 / WIRE_PART, ROUNDS = 40 / WIRE_PART };
 
 /* A file of vectors for each framing that has borders, and how many it has at least. */
 static const struct file {
