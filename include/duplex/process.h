@@ -129,7 +129,10 @@ DX_API int dx_process_fd(const dx_process *process);
 DX_API int dx_process_events(const dx_process *process);
 DX_API int dx_process_timeout_ms(const dx_process *process);
 
-/* For an event loop: reap the child if it has ended. Returns 1 if it has, else 0. Never blocks. */
+/*
+ * For an event loop: reap the child if it has ended. Its conversation then ends behind what it had said,
+ * whoever else holds its end and talks on. Returns 1 if it has, else 0. Never blocks.
+ */
 DX_API int dx_process_process(dx_process *process);
 
 /* Explain the last failure on this process; see dx_channel_explain(). Never NULL. */

@@ -151,6 +151,15 @@ typedef struct dx_process_options {
     bool die_with_parent;
 
     /*
+     * Where the child itself writes its pid, before it does anything that anybody else can see, and
+     * where 0 stands again before it is reaped, and after a failed start; NULL: nowhere. It has to
+     * stay as long as the process. In memory that a third process shares (MAP_SHARED), that one knows
+     * of a child whose parent was killed before dx_spawn() had returned; in other memory it stands when
+     * that has returned. Of a pool: an array, with a place for each worker.
+     */
+    pid_t *noted_pid;
+
+    /*
      * How long dx_process_stop() and dx_process_close() wait after the end of conversation, and
      * then after SIGTERM, before the next step. 0: 1000 ms each. Negative: skip the step.
      */

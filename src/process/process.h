@@ -22,7 +22,8 @@ struct dx_process {
     dx_channel *channel;
     int stdio[3]; /* our ends of pipes, or -1 */
     bool leads_group;
-    int stop_end_ms; /* negative: skip the step, and so the next */
+    volatile pid_t *noted_pid; /* see dx_process_options, or NULL */
+    int stop_end_ms;           /* negative: skip the step, and so the next */
     int stop_term_ms;
     uint64_t started_ns;
 
@@ -36,6 +37,13 @@ struct dx_process {
 
 /* Whether the handle may be used: 0, -EINVAL or -ECHILD. Costs no system call. */
 int dxi_process_check(const dx_process *process);
+
+/* The place that was given for the pid, if any, bears none from now on. */
+static inline void dxi_process_forget_pid(volatile pid_t *noted_pid)
+{
+    if (noted_pid)
+        *noted_pid = 0;
+}
 
 /* Reap the child if it has ended, and what is left of its group with it. 1, 0 while it runs, <0. */
 int dxi_process_notice_end(dx_process *process);

@@ -214,6 +214,7 @@ static int copy_attributes(struct dxi_recipe *recipe)
     start->group = groups[options->group];
     start->no_new_privileges = options->no_new_privileges;
     start->die_with_parent = options->die_with_parent;
+    start->noted_pid = options->noted_pid;
     if (options->identity) {
         start->change_identity = true;
         start->user = options->identity->user;

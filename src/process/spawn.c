@@ -39,6 +39,7 @@ static dx_process *open_process(struct dxi_recipe *recipe, int *ret_error)
     process->generation = dxi_generation();
     process->pidfd = -1;
     process->leads_group = recipe->options->group != DX_GROUP_INHERIT;
+    process->noted_pid = recipe->options->noted_pid;
     process->stop_end_ms = stop_time(recipe->options->stop_end_ms);
     process->stop_term_ms = stop_time(recipe->options->stop_term_ms);
     return process;
@@ -57,12 +58,16 @@ static int launch(dx_process **ret, struct dxi_recipe *recipe,
     process->started_ns = dxi_os->now_ns();
     error = start(&recipe->start, &started);
     if (error < 0) {
+        dxi_process_forget_pid(recipe->start.noted_pid);
         dxi_channel_destroy(process->channel);
         dxi_os->release(process);
         return dxi_explain_start(recipe, error, &started);
     }
     process->pid = started.pid;
     process->pidfd = started.pidfd;
+    /* What the child wrote may have gone into a copy of our memory. */
+    if (process->noted_pid)
+        *process->noted_pid = started.pid;
     dxi_channel_watch(process->channel, process->pidfd, false);
     for (int i = 0; i < 3; i++) {
         process->stdio[i] = recipe->parent_stdio[i];

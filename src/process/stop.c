@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <signal.h>
 
-/* How long the kernel may take to kill. */
-enum { KILL_MS = 10000 };
+/* How long the kernel may take to kill, and when it is asked again after it refused to wait. */
+enum { KILL_MS = 10000, AGAIN_MS = 1 };
 
 /* Send to the group if there is one. A leader that has left its own group is sent it by itself. */
 static int send_signal(dx_process *process, int signal)
@@ -20,8 +20,12 @@ static int send_signal(dx_process *process, int signal)
 
     if (process->leads_group)
         error = dxi_os->signal_group(process->pidfd, process->pid, signal);
-    if (error == -ESRCH || signal == SIGKILL)
-        error = dxi_os->signal(process->pidfd, process->pid, signal);
+    if (error == -ESRCH || signal == SIGKILL) {
+        int own = dxi_os->signal(process->pidfd, process->pid, signal);
+
+        /* What its group was sent it has, too. */
+        error = error == 0 ? 0 : own;
+    }
     return error;
 }
 
@@ -50,6 +54,23 @@ static void close_stdio(dx_process *process, int number)
     process->stdio[number] = -1;
 }
 
+/*
+ * Wait so long for the end. A wait that the system refuses for a moment is no reason to press a child that
+ * is leaving: it is made again.
+ */
+static int await_for(dx_process *process, int wait_ms)
+{
+    uint64_t deadline = dxi_deadline(wait_ms);
+
+    for (;;) {
+        int error = dxi_process_await(process, deadline);
+
+        if (error == 0 || error == -ETIMEDOUT || dxi_os->now_ns() >= deadline)
+            return error;
+        dxi_os->poll(NULL, 0, dxi_deadline(AGAIN_MS));
+    }
+}
+
 /* A child that reads its standard input to the end must see one, if that is ours to give. */
 static int end_conversation(dx_process *process, int wait_ms)
 {
@@ -57,7 +78,7 @@ static int end_conversation(dx_process *process, int wait_ms)
         return -ETIMEDOUT;
     process->ending = true;
     close_stdio(process, 0);
-    return dxi_process_await(process, dxi_deadline(wait_ms));
+    return await_for(process, wait_ms);
 }
 
 /* A stopped child keeps SIGTERM for later, so it is told to go on. */
@@ -68,7 +89,7 @@ static int terminate(dx_process *process, int wait_ms)
     process->stop_signal = SIGTERM;
     (void)send_signal(process, SIGTERM);
     (void)send_signal(process, SIGCONT);
-    return dxi_process_await(process, dxi_deadline(wait_ms));
+    return await_for(process, wait_ms);
 }
 
 static int kill_now(dx_process *process)
@@ -82,7 +103,9 @@ static int kill_now(dx_process *process)
                         "cannot stop the child %d: it runs as a user whom this program may not "
                         "signal",
                         (int)process->pid);
-    error = dxi_process_await(process, dxi_deadline(KILL_MS));
+    /* ESRCH: it has ended by now. */
+    if (error == 0 || error == -ESRCH)
+        error = await_for(process, KILL_MS);
     if (error == -ETIMEDOUT)
         return dxi_fail(&process->last, error,
                         "cannot stop the child %d: the kernel has not killed it within %d seconds",
@@ -129,7 +152,11 @@ dx_process *dx_process_close(dx_process *process)
 {
     if (dxi_process_check(process) < 0)
         return NULL;
-    (void)dx_process_stop(process, DX_GRACE_DEFAULT, NULL);
+    int error = dx_process_stop(process, DX_GRACE_DEFAULT, NULL);
+
+    /* There is no later: what failed for another reason than the child is tried again. */
+    if (error < 0 && error != -EPERM && error != -ETIMEDOUT)
+        (void)dx_process_stop(process, DX_GRACE_DEFAULT, NULL);
     dxi_process_abandon(process);
     return NULL;
 }

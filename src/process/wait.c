@@ -20,9 +20,6 @@
  */
 enum { TRACED_PAUSE_MS = 10 };
 
-/* An end of the conversation that could not be said is tried again so often. */
-enum { END_AGAIN_MS = 10 };
-
 int dxi_process_check(const dx_process *process)
 {
     if (process == NULL)
@@ -31,16 +28,24 @@ int dxi_process_check(const dx_process *process)
 }
 
 /*
- * What is left of the group ends with its leader. It is killed while the leader, ended, still has
- * its number: after that, old kernels could only name the group by a number that may be somebody
- * else's.
+ * What is to be done while a child that has ended still has its number, which may be somebody else's when
+ * it has been reaped: to kill what is left of its group, which old kernels name by it, and to forget it
+ * where it was noted. 0: the child still runs. It is not to be reaped then even if it has ended by now.
  */
-static void end_group(dx_process *process)
+static int use_number_last(dx_process *process)
 {
     struct pollfd pidfd = {.fd = process->pidfd, .events = POLLIN};
 
-    if (process->leads_group && dxi_os->poll(&pidfd, 1, 0) > 0)
+    if (!process->leads_group && !process->noted_pid)
+        return 1;
+    int ended = dxi_os->poll(&pidfd, 1, 0);
+
+    if (ended <= 0)
+        return ended;
+    if (process->leads_group)
         (void)dxi_os->signal_group(process->pidfd, process->pid, SIGKILL);
+    dxi_process_forget_pid(process->noted_pid);
+    return 1;
 }
 
 int dxi_process_notice_end(dx_process *process)
@@ -49,8 +54,11 @@ int dxi_process_notice_end(dx_process *process)
 
     if (process->ended)
         return 1;
-    end_group(process);
-    int error = dxi_os->reap(process->pidfd, &ended);
+    int error = use_number_last(process);
+
+    if (error <= 0)
+        return error;
+    error = dxi_os->reap(process->pidfd, &ended);
 
     if (error < 0)
         return error == -EAGAIN ? 0 : error;
@@ -96,19 +104,22 @@ int dxi_process_await(dx_process *process, uint64_t deadline_ns)
         uint64_t until = deadline_ns;
 
         if (process->ending && !dxi_channel_end_now(process->channel))
-            until = sooner(until, dxi_deadline(END_AGAIN_MS));
+            until = sooner(until, dxi_deadline(DXI_RETRY_MS));
 
         struct pollfd sources[3] = {{.fd = process->pidfd, .events = POLLIN}};
         bool idle;
         size_t count = dxi_channel_poll_set(process->channel, sources + 1, &idle);
+        bool retries = dxi_channel_must_retry(process->channel);
 
+        if (retries)
+            until = sooner(until, dxi_deadline(DXI_RETRY_MS));
         if (!idle)
             until = 0;
         int ready = dxi_os->poll(sources, 1 + count, until);
 
         if (ready < 0)
             return ready;
-        if (!idle || any_event(sources + 1, count))
+        if (!idle || retries || any_event(sources + 1, count))
             dxi_channel_serve(process->channel);
         if (sources[0].revents != 0) {
             ended = dxi_process_notice_end(process);
@@ -199,6 +210,9 @@ int dx_process_process(dx_process *process)
     if (ended < 0)
         return dxi_fail(&process->last, ended, "cannot look after the child %d: %s",
                         (int)process->pid, dx_error_text(ended));
+    /* A loop that always has something to receive would not learn it from the channel. */
+    if (ended == 1)
+        dxi_channel_peer_died(process->channel);
     return ended;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,6 +43,58 @@ START_TEST(test_the_group_is_there_when_the_start_returns)
         ck_assert_int_eq(dx_process_stop(process, 0, NULL), 0);
         dx_process_close(process);
     }
+}
+END_TEST
+
+static int wait_for_the_end(dx_channel *parent, void *context)
+{
+    dx_message message;
+
+    (void)context;
+    return dx_recv(parent, &message, DX_FOREVER) == 0 ? 0 : 1;
+}
+
+static int see_own_note(dx_channel *parent, void *context)
+{
+    (void)parent;
+    return *(pid_t *)context == getpid() ? 0 : 1;
+}
+
+START_TEST(test_a_child_notes_its_pid_before_it_does_anything)
+{
+    pid_t *note = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    dx_process_options options = {.group = DX_GROUP_NEW, .noted_pid = note};
+    dx_process *process;
+    dx_exit end;
+
+    ck_assert_ptr_ne(note, MAP_FAILED);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(dx_spawn(&process, ARGV("sleep", "100"), &options), 0);
+        ck_assert_int_eq(*note, dx_process_pid(process));
+        ck_assert_int_eq(dx_process_stop(process, 0, NULL), 0);
+        ck_assert_int_eq(*note, 0);
+        dx_process_close(process);
+        options.group = DX_GROUP_INHERIT;
+    }
+    ck_assert_int_eq(dx_fork(&process, see_own_note, note, &options), 0);
+    ck_assert_int_eq(dx_process_wait(process, &end, PATIENCE_MS), 0);
+    ck_assert_int_eq(end.kind, DX_EXIT_CODE);
+    ck_assert_int_eq(end.code, 0);
+    ck_assert_int_eq(*note, 0);
+    dx_process_close(process);
+    ck_assert_int_eq(dx_spawn(&process, ARGV("/nowhere/nothing"), &options), -ENOENT);
+    ck_assert_int_eq(*note, 0);
+    munmap(note, 4096);
+
+    /* Of memory that is not shared, a function's child has a copy. */
+    pid_t own = 0;
+
+    options.noted_pid = &own;
+    ck_assert_int_eq(dx_fork(&process, wait_for_the_end, NULL, &options), 0);
+    ck_assert_int_eq(own, dx_process_pid(process));
+    ck_assert_int_eq(dx_process_stop(process, PATIENCE_MS, NULL), 0);
+    ck_assert_int_eq(own, 0);
+    dx_process_close(process);
 }
 END_TEST
 
@@ -187,7 +240,8 @@ END_TEST
 
 HARNESS_MAIN("process: attributes", TEST(test_a_child_runs_in_its_directory),
              TEST(test_a_child_leads_the_group_that_it_is_given),
-             TEST(test_the_group_is_there_when_the_start_returns), TEST(test_limits_are_set),
+             TEST(test_the_group_is_there_when_the_start_returns),
+             TEST(test_a_child_notes_its_pid_before_it_does_anything), TEST(test_limits_are_set),
              TEST(test_a_limit_below_the_childs_own_numbers_is_its_own_affair),
              TEST(test_a_child_runs_as_whom_it_is_told),
              TEST(test_the_directory_is_entered_as_whom_the_child_runs),

@@ -104,7 +104,7 @@ START_TEST(test_threads_may_fork_and_spawn_at_once)
     int starts = HARNESS_TSAN || harness_valgrind() ? 10 : 100;
     pthread_t threads[2];
 
-    if (HARNESS_ASAN)
+    if (HARNESS_ASAN || HARNESS_MSAN)
         HARNESS_SKIP("the sanitizer's malloc may stay locked in a copy of a program with threads");
 
     ck_assert_int_eq(pthread_create(&threads[0], NULL, start_many, &starts), 0);
@@ -202,7 +202,7 @@ START_TEST(test_rounds_of_spawn_and_close_leave_nothing)
         fclose(status);
     }
     /* The sanitizers keep freed memory for a while. */
-    if (!HARNESS_ASAN && !HARNESS_TSAN && !harness_valgrind())
+    if (!HARNESS_SANITIZED && !harness_valgrind())
         ck_assert_int_le(after - before, 256);
 }
 END_TEST

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -193,6 +194,66 @@ START_TEST(test_what_is_left_of_a_group_ends_with_its_leader)
 }
 END_TEST
 
+static pid_t dying;
+
+/* To a look without waiting the child still runs, and the moment after that it has ended. */
+static int ends_after_a_look(struct pollfd *sources, size_t count, uint64_t deadline_ns)
+{
+    int ready = dxi_linux.poll(sources, count, deadline_ns);
+
+    if (count == 1 && sources->events == POLLIN && deadline_ns == 0 && ready == 0) {
+        kill(dying, SIGKILL);
+        dxi_linux.poll(sources, count, UINT64_MAX);
+        sources->revents = 0;
+    }
+    return ready;
+}
+
+START_TEST(test_a_leader_that_ends_between_two_looks_takes_its_group_along)
+{
+    dx_process_options options = {.group = DX_GROUP_NEW};
+    struct dxi_os late = dxi_linux;
+    dx_process *process;
+
+    adopt_orphans();
+    late.poll = ends_after_a_look;
+    ck_assert_int_eq(dx_spawn(&process, ARGV(TALKER, "family"), &options), 0);
+    pid_t grandchild = (pid_t)receive_number(dx_process_channel(process));
+
+    dying = dx_process_pid(process);
+    dxi_os = &late;
+    dx_process_process(process);
+    dxi_os = &dxi_linux;
+    ck_assert_int_eq(dx_process_wait(process, NULL, PATIENCE_MS), 0);
+    ck_assert(orphan_ended(grandchild, PATIENCE_MS));
+    dx_process_close(process);
+}
+END_TEST
+
+START_TEST(test_a_child_that_ends_between_two_looks_leaves_no_number_behind)
+{
+    /* Shared: under a sanitizer a child has a copy of all else. */
+    pid_t *note =
+        mmap(NULL, sizeof(*note), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    dx_process_options options = {.noted_pid = note};
+    struct dxi_os late = dxi_linux;
+    dx_process *process;
+
+    ck_assert_ptr_ne(note, MAP_FAILED);
+    late.poll = ends_after_a_look;
+    ck_assert_int_eq(dx_spawn(&process, ARGV("sleep", "100"), &options), 0);
+    dying = dx_process_pid(process);
+    ck_assert_int_eq(*note, dying);
+    dxi_os = &late;
+    dx_process_process(process);
+    dxi_os = &dxi_linux;
+    ck_assert_int_eq(dx_process_wait(process, NULL, PATIENCE_MS), 0);
+    ck_assert_int_eq(*note, 0);
+    dx_process_close(process);
+    munmap(note, sizeof(*note));
+}
+END_TEST
+
 /* A tracer is told of the end first, and until it has looked the child cannot be reaped. */
 static int trace(int ready, pid_t child)
 {
@@ -280,5 +341,7 @@ HARNESS_MAIN("process: wait", TEST(test_a_wait_ends_at_its_deadline),
              TEST(test_a_wait_sleeps), TEST(test_an_event_loop_learns_of_the_end),
              TEST(test_a_grandchild_cannot_hide_the_end_of_its_parent),
              TEST(test_what_is_left_of_a_group_ends_with_its_leader),
+             TEST(test_a_leader_that_ends_between_two_looks_takes_its_group_along),
+             TEST(test_a_child_that_ends_between_two_looks_leaves_no_number_behind),
              TEST(test_a_traced_child_is_waited_for_without_spinning),
              TEST(test_a_child_that_never_pauses_does_not_hold_a_wait))
