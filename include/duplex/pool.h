@@ -90,9 +90,10 @@ typedef struct dx_result {
     unsigned worker; /* the place of the last of them, from 0 */
     pid_t pid;       /* its pid; 0: none */
 
-    dx_message message;  /* the answer; as a received message, see dx_message_take() */
-    const dx_exit *exit; /* how the last worker ended, with -EPIPE, else NULL */
-    const char *text;    /* why it failed, one sentence for people; "" */
+    dx_message message; /* the answer; as a received message, see dx_message_take() */
+    /* How the last worker ended: with -EPIPE always, though perhaps as DX_EXIT_UNKNOWN; else NULL. */
+    const dx_exit *exit;
+    const char *text; /* why it failed, one sentence for people; "" */
 
     uint64_t wait_us; /* from its submission to when the last worker was given it */
     uint64_t run_us;  /* from then to its answer. Both are as exact as the pool has looked around */
@@ -127,7 +128,8 @@ DX_API int dx_pool_next(dx_pool *pool, dx_result *ret, int timeout_ms);
 
 /*
  * Cancel a job. Its result will be -ECANCELED; if a worker has it already, what it answers is dropped.
- * Returns 0. Blocking: never. Errors: -ENOENT if there is no such job, or it has ended.
+ * Returns 0. Blocking: never. Errors: -ENOENT if there is no such job, or it has ended; -ENOMEM, and
+ * the job goes on.
  */
 DX_API int dx_pool_cancel(dx_pool *pool, uint64_t job);
 

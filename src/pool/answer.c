@@ -159,6 +159,8 @@ static enum dxi_take take_message(dx_pool *pool, struct dxi_worker *worker, dx_m
 /* The conversation is over, and the worker may not be. */
 static enum dxi_take take_end(dx_pool *pool, struct dxi_worker *worker, int status)
 {
+    /* Else the kernel goes on telling of it, and a look for the answers of others is never in vain. */
+    (void)dxi_worker_watch_channel(pool, worker);
     if (worker->stage == DXI_STAGE_KILLED)
         return DXI_TAKE_NOTHING;
     if (status == -EPROTO) {

@@ -96,7 +96,10 @@ struct dxi_job *dxi_job_make(dx_pool *pool, const void *data, size_t size)
 static void drop_answer(struct dxi_job *job)
 {
     if (job->answer.data == job->answer_data.bytes && job->answer.descriptor_count > 0) {
-        close_descriptors(job->answer.descriptors, job->answer.descriptor_count);
+        for (size_t i = 0; i < job->answer.descriptor_count; i++) {
+            if (job->answer.descriptors[i] >= 0)
+                dxi_os->discard(job->answer.descriptors[i]);
+        }
         dxi_os->release(job->answer.descriptors);
     }
 }

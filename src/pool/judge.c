@@ -15,10 +15,10 @@
 /* A worker that lies about what it has read keeps a job from its end no longer than so often. */
 enum { SPARED_MAX = 64 };
 
-static void put_back(dx_pool *pool, struct dxi_job *job, bool suspect)
+static void put_back(dx_pool *pool, struct dxi_job *job, const dx_exit *exit, bool suspect)
 {
     if (job->at.gone) {
-        dxi_job_fail(pool, job, -EPIPE, NULL,
+        dxi_job_fail(pool, job, -EPIPE, exit,
                      "its worker ended, and its descriptors were gone with it");
         return;
     }
@@ -42,6 +42,7 @@ static void fail(dx_pool *pool, const struct dxi_worker *worker, struct dxi_job 
         dxi_job_fail(pool, job, -EPROTO, NULL, worker->fault);
         break;
     case DXI_REASON_SILENT:
+    case DXI_REASON_UNSEEN:
         dxi_job_fail(pool, job, -EPIPE, exit, worker->fault);
         break;
     default:
@@ -59,7 +60,7 @@ static void blame(dx_pool *pool, const struct dxi_worker *worker, struct dxi_job
     if (job->at.blamed > pool->options.retries || job->at.gone)
         fail(pool, worker, job, exit);
     else
-        put_back(pool, job, true);
+        put_back(pool, job, exit, true);
 }
 
 static struct dxi_job *take_last(dx_pool *pool, struct dxi_worker *worker)
@@ -91,7 +92,7 @@ void dxi_worker_judge(dx_pool *pool, struct dxi_worker *worker, const dx_exit *e
         if (job->at.dropped)
             dxi_job_drop_standing(pool, job);
         else if (innocent)
-            put_back(pool, job, false);
+            put_back(pool, job, exit, false);
         else if (several)
             dxi_jobs_prepend(&suspects, job);
         else
@@ -102,6 +103,6 @@ void dxi_worker_judge(dx_pool *pool, struct dxi_worker *worker, const dx_exit *e
         struct dxi_job *job = suspects.first;
 
         dxi_jobs_remove(&suspects, job);
-        put_back(pool, job, true);
+        put_back(pool, job, exit, true);
     }
 }

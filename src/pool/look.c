@@ -129,9 +129,13 @@ static bool lull(dx_pool *pool, struct dxi_worker *worker)
         worker->noticed = true;
         return false;
     }
+    if (worker->retry_ns == 0 && dxi_channel_must_retry(worker->channel)) {
+        worker->retry_ns = pool->now_ns + DXI_RETRY_MS * DXI_NS_PER_MS;
+        dxi_pool_due(pool, worker->retry_ns);
+    }
     error = dxi_worker_watch_channel(pool, worker);
     if (error < 0)
-        dxi_worker_kill(pool, worker, DXI_REASON_FAULT, "the worker cannot be watched any more");
+        dxi_worker_kill(pool, worker, DXI_REASON_UNSEEN, "the worker cannot be watched any more");
     /* Who is muted is looked at again when there is room. */
     if (!muted)
         dxi_worker_lull(pool, worker);

@@ -44,6 +44,17 @@ static void fill_books(const struct dxi_job *job, dx_result *ret)
     }
 }
 
+/* Who reads -EPIPE finds an exit, also when there was no memory to keep it. */
+static const dx_exit *exit_of(const struct dxi_job *job)
+{
+    static const dx_exit unknown = {.text = "ended; how is not known any more"};
+    const struct dxi_obituary *obituary = job->obituary;
+
+    if (obituary && obituary->has_exit)
+        return &obituary->exit;
+    return job->error == -EPIPE ? &unknown : NULL;
+}
+
 static void fill(dx_pool *pool, struct dxi_job *job, dx_result *ret)
 {
     const struct dxi_obituary *obituary = job->obituary;
@@ -53,7 +64,7 @@ static void fill(dx_pool *pool, struct dxi_job *job, dx_result *ret)
     if (!ret->message.data)
         ret->message.data = "";
     ret->message.id = 0;
-    ret->exit = obituary && obituary->has_exit ? &obituary->exit : NULL;
+    ret->exit = exit_of(job);
     ret->text = obituary ? obituary->text : job->error < 0 ? dx_error_text(job->error) : "";
     pool->lent = job;
 }

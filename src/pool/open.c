@@ -153,6 +153,9 @@ static void stop_listening(dx_pool *pool, struct dxi_worker *worker)
         (void)dxi_worker_watch(pool, worker, DXI_SOURCE_WRITE, 0);
 }
 
+/* When the system has refused to wait for the workers' ends, it is asked again after this. */
+enum { WATCH_AGAIN_MS = 1 };
+
 static void stop_workers(dx_pool *pool)
 {
     for (unsigned i = 0; i < pool->options.workers; i++)
@@ -165,8 +168,9 @@ static void stop_workers(dx_pool *pool)
         /* Nobody listens any more, so only the ends are waited for. */
         for (unsigned i = 0; i < pool->options.workers; i++)
             stop_listening(pool, &pool->workers[i]);
+        /* Refused for a moment; if for good, each worker's time runs out all the same. */
         if (dxi_pool_watch(pool, pool->timer_ns) < 0)
-            break;
+            dxi_os->poll(NULL, 0, dxi_deadline(WATCH_AGAIN_MS));
     }
 }
 

@@ -56,6 +56,7 @@ enum dxi_reason {
     DXI_REASON_SILENT,  /* it ended the conversation, and not itself */
     DXI_REASON_FAULT,   /* it said what is no answer */
     DXI_REASON_UNREADY, /* it did not get ready */
+    DXI_REASON_UNSEEN,  /* the kernel refused to watch it any more */
     DXI_REASON_CLOSE    /* the pool ends */
 };
 
@@ -95,6 +96,8 @@ struct dxi_worker {
     uint64_t start_ns; /* EMPTY: not to be filled before */
     uint64_t backoff_ns;
     uint64_t pause_ns; /* clogged for want of something of ours: until then; 0: not */
+    uint64_t retry_ns; /* its channel has something to send that was refused: until then; 0: not */
+    uint64_t end_ns;   /* ENDING: the end is not said before */
     uint64_t size_looked_ns;
 
     char said[DXI_SAID_MAX]; /* its first lines on standard error */
@@ -328,6 +331,9 @@ int dxi_worker_start(dx_pool *pool, struct dxi_worker *worker);
 
 /* It may be given jobs from now on. */
 void dxi_worker_ready(dx_pool *pool, struct dxi_worker *worker);
+
+/* Say the end of the conversation to one that leaves; if that cannot be done now, it is due again. */
+void dxi_worker_say_end(dx_pool *pool, struct dxi_worker *worker);
 
 /* Ask it to leave. */
 void dxi_worker_leave(dx_pool *pool, struct dxi_worker *worker, enum dxi_reason reason);

@@ -53,10 +53,11 @@ static struct prospect look_ahead(const dx_pool *pool)
     return prospect;
 }
 
-static bool any_stirs(const dx_pool *pool)
+static bool any_rings(const dx_pool *pool)
 {
     for (const struct dxi_worker *worker = pool->first_awake; worker; worker = worker->next_awake) {
-        if (worker->channel && dxi_channel_stirs(worker->channel))
+        if (worker->channel && dxi_channel_rings(worker->channel) &&
+            !dxi_worker_muted(pool, worker))
             return true;
     }
     return false;
@@ -66,14 +67,14 @@ static bool any_stirs(const dx_pool *pool)
 static bool look_until(dx_pool *pool, const struct prospect *prospect, uint64_t end)
 {
     do {
-        bool stirs = false;
+        bool rings = false;
 
-        for (int turn = 0; turn < SPIN_TURNS && (prospect->ring || prospect->beside) && !stirs;
+        for (int turn = 0; turn < SPIN_TURNS && (prospect->ring || prospect->beside) && !rings;
              turn++) {
-            stirs = any_stirs(pool);
+            rings = any_rings(pool);
             dxi_relax();
         }
-        if (stirs || (prospect->socket && dxi_pool_watch(pool, 0) != 0))
+        if (rings || (prospect->socket && dxi_pool_watch(pool, 0) != 0))
             return true;
     } while (dxi_os->now_ns() < end);
     return false;

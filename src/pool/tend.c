@@ -237,6 +237,9 @@ static void tend_ready(dx_pool *pool, struct dxi_worker *worker)
             worker->pause_ns = 0;
             worker->clogged = false;
             dxi_worker_sort(pool, worker);
+            /* The rest of a job may wait to leave, and its room was not to be told of. */
+            if (!worker->awake)
+                dxi_worker_wake(pool, worker);
         }
     }
     if (worker->jobs.first)
@@ -251,11 +254,25 @@ static void tend_ready(dx_pool *pool, struct dxi_worker *worker)
         dxi_pool_due(pool, pool->now_ns + milliseconds(SIZE_LOOK_MS));
 }
 
+/* What could not be sent to it is tried again, as if it had asked for that. */
+static void tend_refused(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (worker->retry_ns > pool->now_ns) {
+        dxi_pool_due(pool, worker->retry_ns);
+        return;
+    }
+    worker->retry_ns = 0;
+    worker->noticed = true;
+    dxi_worker_wake(pool, worker);
+}
+
 static void tend(dx_pool *pool, struct dxi_worker *worker)
 {
     dxi_worker_pass_held(pool, worker);
     if (worker->stage != DXI_STAGE_EMPTY && worker->watched[DXI_SOURCE_DEATH] == 0)
         dxi_worker_bury(pool, worker);
+    if (worker->retry_ns > 0)
+        tend_refused(pool, worker);
     switch (worker->stage) {
     case DXI_STAGE_EMPTY:
         break;
@@ -269,6 +286,9 @@ static void tend(dx_pool *pool, struct dxi_worker *worker)
     case DXI_STAGE_READY:
         tend_ready(pool, worker);
         break;
+    case DXI_STAGE_ENDING:
+        dxi_worker_say_end(pool, worker);
+        /* fall through */
     default:
         if (worker->until_ns > pool->now_ns)
             dxi_pool_due(pool, worker->until_ns);

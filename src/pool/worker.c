@@ -16,6 +16,9 @@
 /* How long the kernel may take to kill before that is looked at again, and a tracer to let go. */
 enum { KILL_MS = 10000, STOP_MS_DEFAULT = 1000, TRACED_MS = 10 };
 
+/* Who has ended the conversation himself is told of our end so much later. */
+enum { SILENCE_MS = 100 };
+
 static void empty(struct dxi_worker *worker)
 {
     worker->process = NULL;
@@ -28,7 +31,7 @@ static void empty(struct dxi_worker *worker)
     worker->clogged = worker->alone = worker->noticed = worker->worn = false;
     worker->kept_waiting = false;
     worker->missed = worker->hung_up = worker->has_suspect = worker->hopeless = false;
-    worker->pause_ns = 0;
+    worker->pause_ns = worker->retry_ns = worker->end_ns = 0;
     worker->said_size = 0;
     worker->fault[0] = '\0';
     worker->generation++;
@@ -46,6 +49,8 @@ static int launch(dx_pool *pool, struct dxi_worker *worker)
     int error;
 
     options.failure = &failure;
+    if (options.noted_pid)
+        options.noted_pid += worker->place;
     if (pool->reads_stderr)
         options.stdio[2].mode = DX_STDIO_PIPE;
     error = pool->argv ? dx_spawn(&worker->process, pool->argv, &options)
@@ -162,12 +167,34 @@ static int time_of(int chosen_ms)
     return chosen_ms == 0 ? STOP_MS_DEFAULT : chosen_ms;
 }
 
+void dxi_worker_say_end(dx_pool *pool, struct dxi_worker *worker)
+{
+    if (worker->end_ns > pool->now_ns)
+        dxi_pool_due(pool, worker->end_ns);
+    else if (!dxi_channel_end_now(worker->channel))
+        dxi_pool_due(pool, dxi_os->now_ns() + DXI_RETRY_MS * DXI_NS_PER_MS);
+}
+
+/*
+ * Most of those who end the conversation have ended, and what they left unread in a pipe can be seen until
+ * it is closed: so they are told the end a little later.
+ */
+static void put_off_end(dx_pool *pool, struct dxi_worker *worker, int wait_ms)
+{
+    int ms = wait_ms < 2 * SILENCE_MS ? wait_ms / 2 : (int)SILENCE_MS;
+
+    if (worker->fds[DXI_SOURCE_WRITE] >= 0 && ms > 0)
+        worker->end_ns = pool->now_ns + (uint64_t)ms * DXI_NS_PER_MS;
+}
+
 void dxi_worker_leave(dx_pool *pool, struct dxi_worker *worker, enum dxi_reason reason)
 {
     int wait_ms = time_of(pool->options.process.stop_end_ms);
 
     retire(pool, worker, DXI_STAGE_ENDING, reason);
-    (void)dxi_channel_end_now(worker->channel);
+    if (reason == DXI_REASON_SILENT)
+        put_off_end(pool, worker, wait_ms);
+    dxi_worker_say_end(pool, worker);
     if (wait_ms < 0)
         dxi_worker_press(pool, worker);
     else

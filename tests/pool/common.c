@@ -17,7 +17,7 @@ unsigned scaled(unsigned natively, unsigned instrumented)
 
 bool is_slow(void)
 {
-    return HARNESS_ASAN || HARNESS_TSAN || harness_valgrind();
+    return HARNESS_SANITIZED || harness_valgrind();
 }
 
 int obey(dx_channel *parent, void *context)

@@ -4,6 +4,10 @@
  */
 #include "common.h"
 
+#include "os/os.h"
+
+#include <stdatomic.h>
+
 START_TEST(test_what_was_accepted_is_done_after_a_drain)
 {
     for (unsigned depth = 1; depth <= 16; depth += 15) {
@@ -205,11 +209,56 @@ START_TEST(test_pools_come_and_go_and_leave_nothing)
 }
 END_TEST
 
+static uint64_t refused_until_ms;
+
+static ssize_t refuse(int fd, const struct iovec *parts, size_t part_count, const int *descriptors,
+                      size_t descriptor_count)
+{
+    if (now_ms() < refused_until_ms)
+        return -ENOBUFS;
+    return dxi_linux.send(fd, parts, part_count, descriptors, descriptor_count);
+}
+
+/* Tells that it saw the end of the conversation. */
+static int note_the_end(dx_channel *parent, void *context)
+{
+    int status = obey(parent, NULL);
+
+    *(_Atomic int *)context = 1;
+    return status;
+}
+
+/* The end lies in the ring, and the kernel has no memory for the wake-up. */
+START_TEST(test_who_sleeps_is_asked_to_leave_although_the_kernel_refuses_for_a_while)
+{
+    dx_pool_options options = {.workers = 1, .process.stop_end_ms = PATIENCE_MS};
+    _Atomic int *ended = share(sizeof(*ended));
+    struct dxi_os table = dxi_linux;
+    dx_pool *pool = open_function(note_the_end, ended, &options);
+
+    for (int i = 0; i < 100; i++)
+        ck_assert_str_eq(ask(pool, "x"), "x");
+    look_after(pool, 50);
+    table.send = refuse;
+    dxi_os = &table;
+    refused_until_ms = now_ms() + 50;
+    uint64_t begun = now_ms();
+
+    dx_pool_close(pool);
+    if (!is_slow())
+        ck_assert_uint_lt(now_ms() - begun, CLOSE_MS);
+    dxi_os = &dxi_linux;
+    ck_assert_int_eq(*ended, 1);
+    give_back(ended, sizeof(*ended));
+}
+END_TEST
+
 HARNESS_MAIN("pool: close", TEST(test_what_was_accepted_is_done_after_a_drain),
              TEST(test_workers_leave_one_by_one_in_a_drain),
              TEST(test_a_drain_outlives_its_workers), TEST(test_a_drained_pool_without_jobs),
              TEST(test_closing_waits_for_no_job),
              TEST(test_who_ignores_sigterm_is_killed_all_at_the_same_time),
              TEST(test_who_has_no_job_is_asked_to_leave),
+             TEST(test_who_sleeps_is_asked_to_leave_although_the_kernel_refuses_for_a_while),
              TEST(test_a_pool_is_closed_with_results_that_nobody_took),
              TEST(test_many_pools_at_once), TEST(test_pools_come_and_go_and_leave_nothing))

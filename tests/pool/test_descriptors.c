@@ -105,6 +105,30 @@ START_TEST(test_the_worker_has_the_only_copies)
 }
 END_TEST
 
+/* It had not read the job, and so is not to blame; but nobody else can do that without the descriptor. */
+START_TEST(test_a_job_that_lost_its_only_copies_tells_how_the_worker_ended)
+{
+    dx_pool *pool = open_obedient(&four_each);
+    int end;
+
+    ck_assert_str_eq(ask(pool, "x"), "x");
+    pid_t worker = worker_of(pool, 0).pid;
+
+    ck_assert_int_eq(kill(worker, SIGSTOP), 0);
+    uint64_t job = submit_pipe(pool, "y", &end);
+
+    look_until(pool, running, 1);
+    ck_assert_int_eq(kill(worker, SIGKILL), 0);
+    dx_result result = expect_failure(pool, job, -EPIPE);
+
+    ck_assert_int_eq(result.pid, worker);
+    ck_assert_ptr_nonnull(result.exit);
+    ck_assert_str_eq(result.exit->text, "killed by SIGKILL");
+    ck_assert_str_eq(read_all(end), "");
+    finish(pool);
+}
+END_TEST
+
 START_TEST(test_several_descriptors_go_in_their_order)
 {
     dx_pool *pool = open_program(ARGV(WORKER), &four_each);
@@ -360,11 +384,36 @@ START_TEST(test_accepted_connections_are_handed_to_workers)
 }
 END_TEST
 
-HARNESS_MAIN(
-    "pool: descriptors", TEST(test_a_descriptor_reaches_the_worker),
-    TEST(test_the_worker_has_the_only_copies), TEST(test_several_descriptors_go_in_their_order),
-    TEST(test_a_job_that_is_tried_again_still_has_them), TEST(test_each_try_has_the_same_pipe),
-    TEST(test_nothing_is_left_of_jobs_that_were_not_done),
-    TEST(test_what_was_not_accepted_stays_the_callers),
-    TEST(test_who_takes_no_descriptors_is_sent_none), TEST(test_an_answer_may_have_descriptors),
-    TEST(test_accepted_connections_are_handed_to_workers))
+/* What this process starts besides must not inherit what waits for a worker. */
+START_TEST(test_what_waits_for_a_worker_is_close_on_exec)
+{
+    dx_pool *pool = open_obedient(&four_each);
+    uint64_t number = 0;
+    int ends[2];
+
+    submit(pool, "!sleep 100");
+    ck_assert_int_eq(pipe2(ends, 0), 0);
+    int kept = ends[1];
+    dx_job job = {.data = "x", .size = 1, .descriptors = &ends[1], .descriptor_count = 1};
+
+    ck_assert_int_eq(dx_pool_submit_job(pool, &job, &number, PATIENCE_MS), 0);
+    ck_assert_int_eq(fcntl(kept, F_GETFD), FD_CLOEXEC);
+    expect_answer(pool, 0, "slept");
+    expect_answer(pool, number, "x");
+    close(ends[0]);
+    finish(pool);
+}
+END_TEST
+
+HARNESS_MAIN("pool: descriptors", TEST(test_a_descriptor_reaches_the_worker),
+             TEST(test_the_worker_has_the_only_copies),
+             TEST(test_a_job_that_lost_its_only_copies_tells_how_the_worker_ended),
+             TEST(test_several_descriptors_go_in_their_order),
+             TEST(test_a_job_that_is_tried_again_still_has_them),
+             TEST(test_each_try_has_the_same_pipe),
+             TEST(test_nothing_is_left_of_jobs_that_were_not_done),
+             TEST(test_what_was_not_accepted_stays_the_callers),
+             TEST(test_what_waits_for_a_worker_is_close_on_exec),
+             TEST(test_who_takes_no_descriptors_is_sent_none),
+             TEST(test_an_answer_may_have_descriptors),
+             TEST(test_accepted_connections_are_handed_to_workers))

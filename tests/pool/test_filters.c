@@ -342,11 +342,29 @@ START_TEST(test_the_second_try_of_a_filter)
 }
 END_TEST
 
-HARNESS_MAIN("pool: filters", TEST(test_filters_answer_in_every_framing),
-             TEST(test_filters_over_pipes), TEST(test_programs_that_everybody_has),
-             TEST(test_what_a_line_cannot_carry), TEST(test_large_jobs_and_answers),
-             TEST(test_a_filter_says_when_it_is_ready), TEST_WITHIN(test_filters_that_end, 30),
-             TEST(test_filters_that_hang), TEST(test_half_an_answer), TEST(test_what_is_no_message),
-             TEST(test_a_second_answer), TEST(test_an_answer_over_the_limit),
-             TEST(test_the_second_try_of_a_filter), TEST(test_an_answer_and_the_end_at_once),
-             TEST(test_the_last_line_without_its_end))
+/* It leaves after one job; the next lay in its pipe, and nobody is to blame for that. */
+START_TEST(test_a_job_that_a_filter_did_not_read_is_given_to_another)
+{
+    dx_pool_options options = {.workers = 1,
+                               .process.channel.framing = DX_FRAMING_LINE,
+                               .process.handover = DX_HANDOVER_PIPES};
+    dx_pool *pool =
+        open_program(ARGV("sh", "-c", "read job; echo \"$job\"; sleep 0.4; exit 0"), &options);
+
+    for (int i = 0; i < 3; i++) {
+        submit(pool, "x");
+        expect_answer(pool, 0, "x");
+    }
+    ck_assert_uint_eq(statistics(pool).failed, 0);
+    dx_pool_close(pool);
+}
+END_TEST
+
+HARNESS_MAIN("pool: filters", TEST(test_a_job_that_a_filter_did_not_read_is_given_to_another),
+             TEST(test_filters_answer_in_every_framing), TEST(test_filters_over_pipes),
+             TEST(test_programs_that_everybody_has), TEST(test_what_a_line_cannot_carry),
+             TEST(test_large_jobs_and_answers), TEST(test_a_filter_says_when_it_is_ready),
+             TEST_WITHIN(test_filters_that_end, 30), TEST(test_filters_that_hang),
+             TEST(test_half_an_answer), TEST(test_what_is_no_message), TEST(test_a_second_answer),
+             TEST(test_an_answer_over_the_limit), TEST(test_the_second_try_of_a_filter),
+             TEST(test_an_answer_and_the_end_at_once), TEST(test_the_last_line_without_its_end))

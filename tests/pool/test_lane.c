@@ -74,5 +74,31 @@ START_TEST(test_workers_that_stay_on_the_socket)
 }
 END_TEST
 
+/* Who always finds a result at hand never waits, and must see the rest all the same. */
+START_TEST(test_a_death_is_seen_while_results_are_always_at_hand)
+{
+    dx_pool_options options = {.workers = 2, .depth = 4, .retries = 1};
+    dx_pool *pool = open_obedient(&options);
+    unsigned open = 64;
+
+    exchange(pool, scaled(4000, 800));
+    for (unsigned i = 0; i < open; i++)
+        submit(pool, "a job like any other");
+    kill(worker_of(pool, 1).pid, SIGKILL);
+    uint64_t begun = now_ms();
+
+    while (statistics(pool).deaths == 0) {
+        ck_assert_uint_lt(now_ms() - begun, is_slow() ? 10000 : 2000);
+        expect_answer(pool, 0, "a job like any other");
+        submit(pool, "a job like any other");
+        pause_ms(1);
+    }
+    while (open-- > 0)
+        expect_answer(pool, 0, "a job like any other");
+    ck_assert_uint_eq(finish(pool).deaths, 1);
+}
+END_TEST
+
 HARNESS_MAIN("pool: lane", TEST(test_workers_move_onto_the_fast_lane),
-             TEST(test_workers_that_are_trusted), TEST(test_workers_that_stay_on_the_socket))
+             TEST(test_workers_that_are_trusted), TEST(test_workers_that_stay_on_the_socket),
+             TEST(test_a_death_is_seen_while_results_are_always_at_hand))

@@ -69,6 +69,35 @@ START_TEST(test_a_queue_full_of_results_is_no_wait)
 }
 END_TEST
 
+/* Answers larger than their jobs: the workers wait with them, and nothing is lost. */
+START_TEST(test_workers_are_not_listened_to_when_the_results_are_too_large)
+{
+    for (int ordered = 0; ordered < 2; ordered++) {
+        dx_pool_options options = {.workers = 2, .queue_bytes = 100000, .ordered = ordered};
+        dx_pool *pool = open_obedient(&options);
+        const char *sleep = is_slow() ? "!sleep 2000" : "!sleep 200";
+
+        look_until(pool, ready, 2);
+        for (int i = 0; i < 2; i++)
+            submit(pool, sleep);
+        for (int i = 0; i < 20; i++)
+            submit(pool, "!size 60000");
+        /* One that slept may be late, and is not listened to when the other has said two. */
+        while (statistics(pool).waiting < 3)
+            look_after(pool, 2);
+        look_after(pool, 200);
+        /* Those of the two that slept, two that are too much, and one that another worker had said. */
+        ck_assert_uint_le(statistics(pool).waiting, 5);
+        for (int i = 0; i < 22; i++) {
+            dx_result result = next(pool);
+
+            assert_answered(pool, &result);
+        }
+        finish(pool);
+    }
+}
+END_TEST
+
 START_TEST(test_one_job_is_a_queue)
 {
     dx_pool_options options = {.workers = 3, .depth = 16, .queue_limit = 1, .queue_bytes = 1};
@@ -159,7 +188,9 @@ START_TEST(test_the_bytes_of_results_that_wait_are_bounded)
 END_TEST
 
 HARNESS_MAIN("pool: queue", TEST(test_a_full_queue_is_a_wait),
-             TEST(test_a_queue_full_of_results_is_no_wait), TEST(test_one_job_is_a_queue),
+             TEST(test_a_queue_full_of_results_is_no_wait),
+             TEST(test_workers_are_not_listened_to_when_the_results_are_too_large),
+             TEST(test_one_job_is_a_queue),
              TEST(test_the_queue_is_1024_jobs_or_twice_what_the_workers_can_have),
              TEST(test_the_bytes_of_jobs_that_wait_are_bounded),
              TEST(test_the_bytes_of_results_that_wait_are_bounded))

@@ -295,6 +295,49 @@ START_TEST(test_a_shortage_ends_no_pool_that_has_a_worker)
 }
 END_TEST
 
+/* Answers a job, and leaves a moment later without a look at the next one. */
+static int answer_and_leave(dx_channel *parent, void *context)
+{
+    dx_message job;
+
+    (void)context;
+    while (dx_recv(parent, &job, DX_FOREVER) == 1) {
+        bool leaves = *(const char *)job.data == '!';
+
+        if (dx_reply(parent, job.id, "y", 1, DX_FOREVER) < 0)
+            return 1;
+        if (leaves) {
+            pause_ms(is_slow() ? 2000 : 300);
+            _exit(0);
+        }
+    }
+    return 0;
+}
+
+/*
+ * Half of it had left, which no kernel tells of datagrams: the worker that saw none of it was its try. It
+ * is submitted when that has said its last, because a reply by datagrams takes in what has come.
+ */
+START_TEST(test_a_job_that_was_half_sent_to_a_worker_that_left_was_not_tried)
+{
+    dx_pool_options options = {.workers = 1, .depth = 2, .process.channel.type = DX_DGRAM};
+    dx_pool *pool = open_function(answer_and_leave, NULL, &options);
+    char *bytes = calloc(1, MIB);
+
+    submit(pool, "first");
+    submit(pool, "!");
+    expect_answer(pool, 0, "y");
+    expect_answer(pool, 0, "y");
+    submit_bytes(pool, bytes, MIB);
+    free(bytes);
+    dx_result result = next(pool);
+
+    ck_assert_msg(result.error == 0, "%s", result.text);
+    ck_assert_uint_eq(result.tries, 2);
+    finish(pool);
+}
+END_TEST
+
 HARNESS_MAIN("pool: regressions", TEST(test_an_answer_behind_a_failure_keeps_its_bytes),
              TEST(test_a_worker_that_stops_reading_keeps_no_job_for_ever),
              TEST(test_a_program_that_closes_its_input_keeps_no_job_for_ever),
@@ -304,4 +347,5 @@ HARNESS_MAIN("pool: regressions", TEST(test_an_answer_behind_a_failure_keeps_its
              TEST(test_suspects_do_not_wait_for_a_busy_worker),
              TEST(test_submitting_without_waiting_goes_on_with_what_there_is),
              TEST(test_cancelling_a_job_gives_the_one_before_it_no_more_time),
-             TEST(test_a_shortage_ends_no_pool_that_has_a_worker))
+             TEST(test_a_shortage_ends_no_pool_that_has_a_worker),
+             TEST(test_a_job_that_was_half_sent_to_a_worker_that_left_was_not_tried))

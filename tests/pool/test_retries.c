@@ -4,6 +4,9 @@
  */
 #include "common.h"
 
+#include <poll.h>
+#include <stdatomic.h>
+
 enum { JOBS = 200 };
 
 static const char *poison_of(uint64_t job)
@@ -202,8 +205,69 @@ START_TEST(test_all_jobs_poisoned_is_all_jobs_failed)
 }
 END_TEST
 
+/*
+ * Each of the first workers answers one job, waits for another and leaves without having read it. Those
+ * after them are never ready.
+ */
+enum { LEAVERS = 68, SPARED = 64 };
+
+struct leavers {
+    _Atomic unsigned busy; /* have their first job */
+    _Atomic bool all;      /* of them have had */
+};
+
+static int leave_unread(dx_channel *parent, void *context)
+{
+    struct leavers *leavers = context;
+    struct pollfd next_job = {.fd = dx_channel_fd(parent), .events = POLLIN};
+    dx_message job;
+
+    alarm(60);
+    if (leavers->all || dx_send(parent, "ready", 5, DX_FOREVER) < 0 ||
+        dx_recv(parent, &job, DX_FOREVER) != 1)
+        return dx_recv(parent, &job, DX_FOREVER);
+    leavers->busy++;
+    while (leavers->busy < LEAVERS)
+        pause_ms(1);
+    leavers->all = true;
+    if (dx_reply(parent, job.id, "one", 3, DX_FOREVER) < 0)
+        return 1;
+    return poll(&next_job, 1, -1) == 1 ? 0 : 2;
+}
+
+/* Who says of itself that it had not read the job keeps it from its end so often, and no more. */
+START_TEST(test_a_job_that_is_never_read_is_spared_so_often)
+{
+    struct leavers *leavers = share(sizeof(*leavers));
+    dx_pool_options options = {
+        .workers = LEAVERS,
+        .workers_min = LEAVERS,
+        .depth = 1,
+        .ready = DX_READY_MESSAGE,
+        .ready_timeout_ms = 60000,
+        .restart_limit = 1000,
+        .process.channel.socket_only = true,
+    };
+    dx_pool *pool = open_function(leave_unread, leavers, &options);
+
+    look_until(pool, ready, LEAVERS);
+    for (int i = 0; i < LEAVERS; i++)
+        submit(pool, "first");
+    for (int i = 0; i < LEAVERS; i++)
+        expect_answer(pool, 0, "one");
+    dx_result result = expect_failure(pool, submit(pool, "second"), -EPIPE);
+
+    ck_assert_uint_eq(result.tries, SPARED + 1);
+    ck_assert_int_eq(result.exit->kind, DX_EXIT_CODE);
+    ck_assert_int_eq(result.exit->code, 0);
+    ck_assert_uint_eq(finish(pool).deaths, SPARED + 1);
+    give_back(leavers, sizeof(*leavers));
+}
+END_TEST
+
 HARNESS_MAIN("pool: retries", TEST(test_a_poisoned_job_fails_by_itself),
              TEST(test_a_poisoned_job_among_several_fails_by_itself),
              TEST(test_the_second_try_may_succeed), TEST(test_a_job_is_run_once_without_retries),
              TEST(test_a_job_is_run_so_often_and_no_more),
-             TEST(test_all_jobs_poisoned_is_all_jobs_failed))
+             TEST(test_all_jobs_poisoned_is_all_jobs_failed),
+             TEST_WITHIN(test_a_job_that_is_never_read_is_spared_so_often, 60))

@@ -5,8 +5,10 @@
  */
 #include "common.h"
 
+#include "channel/internal.h"
 #include "os/os.h"
 
+#include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
@@ -209,7 +211,143 @@ START_TEST(test_a_pool_that_shall_not_look_sleeps_at_once)
 }
 END_TEST
 
-HARNESS_MAIN("pool: spinning", TEST(test_a_pool_that_shall_not_look_sleeps_at_once),
+static uint64_t refused_until_ms;
+
+static ssize_t refuse(int fd, const struct iovec *parts, size_t part_count, const int *descriptors,
+                      size_t descriptor_count)
+{
+    if (now_ms() < refused_until_ms)
+        return -ENOBUFS;
+    return dxi_linux.send(fd, parts, part_count, descriptors, descriptor_count);
+}
+
+/* The kernel has no memory for a job, or in the fast lane for the wake-up that it needs. */
+START_TEST(test_a_job_that_the_kernel_refuses_for_a_while_takes_no_processor_time)
+{
+    for (int socket_only = 0; socket_only < 2; socket_only++) {
+        dx_pool_options options = {.workers = 1, .process.channel.socket_only = socket_only};
+        struct dxi_os table = dxi_linux;
+        dx_pool *pool = open_obedient(&options);
+
+        look_until(pool, ready, 1);
+        for (int i = 0; i < 100; i++)
+            ck_assert_str_eq(ask(pool, "x"), "x");
+        /* Until the worker sleeps. */
+        look_after(pool, 50);
+        table.send = refuse;
+        dxi_os = &table;
+        refused_until_ms = now_ms() + 400;
+        submit(pool, "y");
+        dx_result result = next_asleep(pool);
+
+        ck_assert(is_answer(&result, "y"));
+        dxi_os = &dxi_linux;
+        finish(pool);
+    }
+}
+END_TEST
+
+/* A look that has time: what is about to come is found by it, and not by the sleep after it. */
+static int look_patiently(int watch_fd, struct dxi_event *ret, size_t count, uint64_t deadline_ns)
+{
+    if (deadline_ns == 0)
+        deadline_ns = dxi_linux.now_ns() + (uint64_t)50 * 1000 * 1000;
+    return dxi_linux.watched(watch_fd, ret, count, deadline_ns);
+}
+
+/* It ends the conversation in the middle of a job, and lives on until it is told to end. */
+START_TEST(test_a_worker_that_has_let_go_takes_no_processor_time)
+{
+    dx_pool_options options = {
+        .workers = 2, .process.channel.socket_only = true, .process.stop_end_ms = 2000};
+    struct dxi_os table = dxi_linux;
+    dx_pool *pool = open_obedient(&options);
+
+    look_until(pool, ready, 2);
+    table.watched = look_patiently;
+    dxi_os = &table;
+    /* Until it pays to look. */
+    for (int i = 0; i < 20; i++)
+        ck_assert_str_eq(ask(pool, "x"), "x");
+    submit(pool, "!sleep 1000");
+    submit(pool, "!deaf");
+    dx_result result = next_asleep(pool);
+
+    dxi_os = &dxi_linux;
+    ck_assert(is_answer(&result, "slept"));
+    ck_assert_int_eq(next(pool).error, -EPIPE);
+    finish(pool);
+}
+END_TEST
+
+/* So that a worker is not beside its pool: then it would not be looked for. */
+static bool stay_on_processor(unsigned number)
+{
+    cpu_set_t allowed, one;
+
+    CPU_ZERO(&one);
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+        return false;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &allowed) && number-- == 0)
+            CPU_SET(cpu, &one);
+    return CPU_COUNT(&one) == 0 || sched_setaffinity(0, sizeof(one), &one) == 0;
+}
+
+static dx_channel *halting;
+static uint64_t halting_at; /* of what it published in the ring */
+
+/* Asked while it waits for room, awake. By then the ring is full of half an answer. */
+static uint64_t pause_once(void)
+{
+    if (halting != NULL && halting->lane.out.published > halting_at) {
+        halting = NULL;
+        pause_ms(700);
+    }
+    return dxi_linux.now_ns();
+}
+
+static int answer_in_two_parts(dx_channel *parent, const dx_message *job, void *context)
+{
+    static struct dxi_os table;
+    static char bytes[4 * MIB];
+
+    (void)context;
+    if (job->size == 1)
+        return dx_reply(parent, job->id, job->data, job->size, DX_FOREVER);
+    table = dxi_linux;
+    table.now_ns = pause_once;
+    dxi_os = &table;
+    halting = parent;
+    halting_at = parent->lane.out.published;
+    return dx_reply(parent, job->id, bytes, sizeof(bytes), DX_FOREVER);
+}
+
+static int work_in_two_parts(dx_channel *parent, void *context)
+{
+    if (!stay_on_processor(1))
+        return 1;
+    return dx_work(parent, answer_in_two_parts, context);
+}
+
+START_TEST(test_half_an_answer_takes_no_processor_time)
+{
+    dx_pool *pool = open_function(work_in_two_parts, NULL, &(dx_pool_options){.workers = 1});
+
+    look_until(pool, ready, 1);
+    ck_assert(stay_on_processor(0));
+    for (int i = 0; i < 100; i++)
+        ck_assert_str_eq(ask(pool, "x"), "x");
+    submit(pool, "much");
+    ck_assert_uint_eq(next_asleep(pool).message.size, 4 * MIB);
+    finish(pool);
+}
+END_TEST
+
+HARNESS_MAIN("pool: spinning", TEST(test_a_worker_that_has_let_go_takes_no_processor_time),
+             TEST(test_half_an_answer_takes_no_processor_time),
+             TEST(test_a_job_that_the_kernel_refuses_for_a_while_takes_no_processor_time),
+             TEST(test_a_pool_that_shall_not_look_sleeps_at_once),
              TEST(test_a_dead_worker_that_is_traced_takes_no_processor_time),
              TEST(test_a_faulty_worker_that_takes_long_to_die_takes_no_processor_time),
              TEST(test_a_muted_worker_that_is_sent_a_job_takes_no_processor_time),

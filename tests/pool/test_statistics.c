@@ -4,6 +4,8 @@
  */
 #include "common.h"
 
+#include <sys/mman.h>
+
 START_TEST(test_each_job_is_counted_once)
 {
     dx_pool_options options = {.workers = 1, .retries = 1, .backoff_ms = 1};
@@ -150,6 +152,31 @@ START_TEST(test_a_place_tells_what_it_does)
 }
 END_TEST
 
-HARNESS_MAIN("pool: statistics", TEST(test_each_job_is_counted_once),
-             TEST(test_the_times_of_jobs_are_summed_up), TEST(test_each_place_is_counted),
-             TEST(test_a_place_tells_what_it_does))
+START_TEST(test_each_worker_notes_its_pid_in_its_place)
+{
+    enum { WORKERS = 3 };
+    pid_t *notes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    dx_pool_options options = {
+        .workers = WORKERS, .retries = 1, .backoff_ms = 1, .process = {.noted_pid = notes}};
+
+    ck_assert_ptr_ne(notes, MAP_FAILED);
+    dx_pool *pool = open_obedient(&options);
+
+    look_until(pool, workers, WORKERS);
+    for (unsigned i = 0; i < WORKERS; i++)
+        ck_assert_int_eq(notes[i], worker_of(pool, i).pid);
+    expect_failure(pool, submit(pool, "!exit 1"), -EPIPE);
+    look_until(pool, workers, WORKERS);
+    for (unsigned i = 0; i < WORKERS; i++)
+        ck_assert_int_eq(notes[i], worker_of(pool, i).pid);
+    ck_assert_int_eq(notes[WORKERS], 0);
+    dx_pool_close(pool);
+    for (unsigned i = 0; i < WORKERS; i++)
+        ck_assert_int_eq(notes[i], 0);
+    munmap(notes, 4096);
+}
+END_TEST
+
+HARNESS_MAIN("pool: statistics", TEST(test_each_worker_notes_its_pid_in_its_place),
+             TEST(test_each_job_is_counted_once), TEST(test_the_times_of_jobs_are_summed_up),
+             TEST(test_each_place_is_counted), TEST(test_a_place_tells_what_it_does))

@@ -5,6 +5,7 @@
 #include "common.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 
 enum { PLACES = 8, HEARD_MAX = 1 << 20 };
 
@@ -273,6 +274,20 @@ static size_t read_all(dx_pool *pool, int fd, size_t most, bool *answered)
     return heard;
 }
 
+/* What else comes in a moment. */
+static size_t read_some(dx_pool *pool, int fd)
+{
+    static char bytes[4096];
+    size_t heard = 0;
+
+    for (int i = 0; i < 30; i++) {
+        for (ssize_t size; (size = read(fd, bytes, sizeof(bytes))) > 0;)
+            heard += (size_t)size;
+        look_after(pool, 2);
+    }
+    return heard;
+}
+
 /* Whoever hears it is slow: who writes much waits, and nobody else does. */
 START_TEST(test_who_hears_it_is_slow)
 {
@@ -333,8 +348,85 @@ START_TEST(test_last_words_wait_for_who_hears_them)
 }
 END_TEST
 
+/* As much as its pipe is made to hold, by context, or a byte; and then the end. 9: it cannot. */
+enum { PIPE_MOST = 1 << 20, PIPE_USUAL = 1 << 16 };
+
+static int complain_and_leave(dx_channel *parent, void *context)
+{
+    static char words[PIPE_MOST];
+    const int *most = context;
+    dx_message job;
+
+    alarm(60);
+    if (dx_recv(parent, &job, DX_FOREVER) != 1)
+        return 0;
+    size_t size = job.size > 1 ? (size_t)*most : 1;
+
+    if (fcntl(STDERR_FILENO, F_SETPIPE_SZ, *most) < *most)
+        return 9;
+    return write(STDERR_FILENO, words, size) == (ssize_t)size ? 3 : 4;
+}
+
+/* The pool learns of both at once, and one look does not take in all that the pipe holds. */
+START_TEST(test_last_words_are_heard_to_the_end)
+{
+    struct ear *ear = calloc(1, sizeof(*ear));
+    dx_pool_options options = {.workers = 1, .on_stderr = hear, .stderr_context = ear};
+    int most = PIPE_USUAL;
+    dx_pool *pool = open_function(complain_and_leave, &most, &options);
+    siginfo_t dead;
+
+    look_until(pool, ready, 1);
+    submit(pool, "much");
+    ck_assert_int_eq(waitid(P_PID, (id_t)worker_of(pool, 0).pid, &dead, WEXITED | WNOWAIT), 0);
+    dx_result result = next(pool);
+
+    ck_assert_ptr_nonnull(result.exit);
+    ck_assert_int_eq(result.exit->code, 3);
+    ck_assert_uint_eq(ear->size[0], PIPE_USUAL);
+    dx_pool_close(pool);
+    free(ear);
+}
+END_TEST
+
+/* Nobody hears what is passed on: the last words of one worker are kept, and no more than those. */
+START_TEST(test_what_nobody_hears_is_kept_as_far_as_one_pipe_goes)
+{
+    static char filling[PIPE_USUAL];
+    int ends[2];
+    int codes[3], most = PIPE_MOST;
+    bool answered = true;
+
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    ck_assert_int_eq(write(ends[1], filling, sizeof(filling)), PIPE_USUAL);
+    int saved = swap_stderr(ends[1]);
+    dx_pool *pool = open_function(complain_and_leave, &most, &(dx_pool_options){.workers = 1});
+
+    for (int i = 0; i < 3; i++) {
+        submit(pool, i == 1 ? "." : "much");
+        dx_result result = next(pool);
+
+        codes[i] = result.exit != NULL ? result.exit->code : -1;
+    }
+    size_t heard = read_all(pool, ends[0], PIPE_USUAL + PIPE_MOST, &answered);
+
+    /* What was too much does not come later. */
+    heard += read_some(pool, ends[0]);
+    dx_pool_close(pool);
+    restore_stderr(saved);
+    close(ends[0]);
+    if (codes[0] == 9)
+        HARNESS_SKIP("needs a pipe that can be enlarged");
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(codes[i], 3);
+    ck_assert_uint_eq(heard, PIPE_USUAL + PIPE_MOST);
+}
+END_TEST
+
 HARNESS_MAIN("pool: stderr", TEST(test_the_handler_hears_who_said_what),
              TEST(test_last_words_are_heard), TEST(test_much_is_heard), TEST(test_it_is_passed_on),
              TEST(test_with_another_standard_error_it_is_not_read),
              TEST(test_a_closed_standard_error_is_no_trouble), TEST(test_nobody_hears_it),
-             TEST(test_who_hears_it_is_slow), TEST(test_last_words_wait_for_who_hears_them))
+             TEST(test_who_hears_it_is_slow), TEST(test_last_words_wait_for_who_hears_them),
+             TEST(test_last_words_are_heard_to_the_end),
+             TEST(test_what_nobody_hears_is_kept_as_far_as_one_pipe_goes))

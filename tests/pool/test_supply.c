@@ -38,10 +38,20 @@ START_TEST(test_a_worker_is_started_when_all_are_busy)
 }
 END_TEST
 
+static bool is_one_of(pid_t pid, const pid_t *pids, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (pids[i] == pid)
+            return true;
+    }
+    return false;
+}
+
 START_TEST(test_a_worker_with_nothing_to_do_leaves)
 {
     dx_pool_options options = {.workers = 4, .workers_min = 2, .idle_ms = 100};
     dx_pool *pool = open_obedient(&options);
+    pid_t pids[4];
 
     for (int round = 0; round < 2; round++) {
         uint64_t begun = now_ms();
@@ -49,6 +59,8 @@ START_TEST(test_a_worker_with_nothing_to_do_leaves)
         for (int i = 0; i < 8; i++)
             submit(pool, "!sleep 100");
         look_until(pool, workers, 4);
+        for (unsigned i = 0; i < 4; i++)
+            pids[i] = worker_of(pool, i).pid;
         for (int i = 0; i < 8; i++)
             expect_answer(pool, 0, "slept");
         look_until(pool, workers, 2);
@@ -56,6 +68,12 @@ START_TEST(test_a_worker_with_nothing_to_do_leaves)
         ck_assert_uint_ge(now_ms() - begun, 250);
         look_after(pool, 200);
         ck_assert_uint_eq(statistics(pool).workers, 2);
+        /* Those who are to be there have stayed, and were not replaced. */
+        for (unsigned i = 0; i < 4; i++) {
+            pid_t pid = worker_of(pool, i).pid;
+
+            ck_assert(pid == 0 || is_one_of(pid, pids, 4));
+        }
     }
     dx_pool_statistics end = finish(pool);
 
@@ -91,10 +109,15 @@ static void check_recycled(unsigned workers, unsigned depth, unsigned jobs, unsi
         submit(pool, "!count");
     for (unsigned i = 0; i < count; i++) {
         dx_result result = next(pool);
+        char text[16];
 
         assert_answered(pool, &result);
         ck_assert_uint_eq(result.tries, 1);
-        unsigned number = (unsigned)strtoul(result.message.data, NULL, 10);
+        /* An answer has a size, and no zero at its end. */
+        ck_assert_uint_lt(result.message.size, sizeof(text));
+        memcpy(text, result.message.data, result.message.size);
+        text[result.message.size] = '\0';
+        unsigned number = (unsigned)strtoul(text, NULL, 10);
 
         if (number > most)
             most = number;

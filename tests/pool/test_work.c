@@ -206,7 +206,7 @@ static void *use_pool(void *arg)
 
 START_TEST(test_a_pool_moves_between_threads)
 {
-    if (HARNESS_ASAN || HARNESS_TSAN)
+    if (HARNESS_SANITIZED)
         HARNESS_SKIP("the sanitizers' malloc may stay locked in a copy of a program with threads");
     dx_pool *pool = open_obedient(&(dx_pool_options){.workers = 2, .backoff_ms = 1});
 
