@@ -4,45 +4,10 @@
 
 #include "interrupt.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#ifndef SYS_pidfd_send_signal
-#define SYS_pidfd_send_signal 424 /* Linux 5.1; the same number everywhere */
-#endif
-
-#define SIGNAL_PROCESS_GROUP (1U << 2) /* PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9 */
-
-enum {
-    LEADER_PIDFD = 10, /* the leader's pidfd in the guard */
-    DISMISS_MS = 1000
-};
-
-static int signal_by_pidfd(int signal, unsigned flags)
-{
-    return syscall(SYS_pidfd_send_signal, LEADER_PIDFD, signal, NULL, flags) < 0 ? -errno : 0;
-}
-
-/*
- * Kill what is left of the group, and no other. A pidfd names the group for good. A kernel before
- * 6.9 knows it by its number alone, which belongs to it while its leader is not reaped or a member
- * is left. So when the leader has been reaped and a process bears that number, it is a new one, and
- * the group is gone; when none bears it, the number is the group's, or nobody's.
- */
-static void kill_group(const void *context)
-{
-    const pid_t group = *(const pid_t *)context;
-    int error = signal_by_pidfd(SIGKILL, SIGNAL_PROCESS_GROUP);
-
-    if (error != -EINVAL && error != -ENOSYS)
-        return;
-    if (signal_by_pidfd(0, 0) == -ESRCH && (kill(group, 0) == 0 || errno != ESRCH))
-        return;
-    kill(-group, SIGKILL);
-}
+enum { DISMISS_MS = 1000 };
 
 /* Wait for a word from the command, which means that all is well, or for its end without one. */
 static int guard_main(dx_channel *command, void *context)
@@ -60,28 +25,17 @@ static int guard_main(dx_channel *command, void *context)
     return 0;
 }
 
-int guard_start(dx_process **ret, guard_task task, const dx_descriptor *descriptor,
-                dx_failure *ret_failure)
+int guard_start(dx_process **ret, guard_task task, dx_failure *ret_failure)
 {
     const dx_process_options options = {
         .channel = {.spin_us = -1},
         .stdio = {{.mode = DX_STDIO_NULL}, {.mode = DX_STDIO_NULL}, {.mode = DX_STDIO_NULL}},
-        .descriptors = descriptor,
-        .descriptor_count = descriptor ? 1 : 0,
         .directory = "/",
         .group = DX_GROUP_SESSION,
         .failure = ret_failure,
     };
 
     return dx_fork(ret, guard_main, &task, &options);
-}
-
-int guard_open(dx_process **ret, dx_process *child, dx_failure *ret_failure)
-{
-    pid_t group = dx_process_pid(child);
-    const dx_descriptor leader = {.fd = dx_process_fd(child), .target = LEADER_PIDFD};
-
-    return guard_start(ret, (guard_task){kill_group, &group}, &leader, ret_failure);
 }
 
 void guard_dismiss(dx_process *guard)

@@ -2,20 +2,12 @@
 /*
  * A process that outlives the command by a moment, if the command is killed: the kernel kills the
  * program itself then, and the guard what else is in the program's process group. It waits asleep,
- * in a session of its own, with no descriptor but its end of a socketpair and the program's pidfd.
+ * in a session of its own, with no descriptor but its end of a socketpair.
  */
 #ifndef CLI_GUARD_H
 #define CLI_GUARD_H
 
 #include <duplex.h>
-
-/*
- * Have the process group of a child watched, which leads it.
- *
- * Ownership: the guard is the caller's, to dismiss. Returns 0 or a negative errno value, which is
- * explained in ret_failure.
- */
-int guard_open(dx_process **ret, dx_process *child, dx_failure *ret_failure);
 
 /* What a guard does when the command was killed; the context is as it was when the guard started. */
 typedef struct guard_task {
@@ -23,9 +15,13 @@ typedef struct guard_task {
     const void *context;
 } guard_task;
 
-/* Have something else done then. The descriptor, or NULL, goes to the guard. As guard_open(). */
-int guard_start(dx_process **ret, guard_task task, const dx_descriptor *descriptor,
-                dx_failure *ret_failure);
+/*
+ * Have that done then.
+ *
+ * Ownership: the guard is the caller's, to dismiss. Returns 0 or a negative errno value, which is
+ * explained in ret_failure.
+ */
+int guard_start(dx_process **ret, guard_task task, dx_failure *ret_failure);
 
 /* Tell the guard that there is nothing left to guard, and see it go. NULL is fine. */
 void guard_dismiss(dx_process *guard);

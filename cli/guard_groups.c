@@ -6,12 +6,11 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <sys/mman.h>
 
 /*
- * A number stands here a few milliseconds longer than its group lives, at most: too short a time for
- * the kernel to come round to it again.
+ * A number stands here until its leader is reaped by the command. Who inherits the leader may reap it some
+ * moments before this: too short a time for the kernel to come round to the number again.
  */
 static void kill_groups(const void *context)
 {
@@ -19,7 +18,7 @@ static void kill_groups(const void *context)
     size_t i;
 
     for (i = 0; i < self->count; i++) {
-        pid_t group = atomic_load_explicit(&self->groups[i], memory_order_relaxed);
+        pid_t group = self->groups[i];
 
         if (group > 1)
             kill(-group, SIGKILL);
@@ -37,7 +36,7 @@ int guard_groups_open(guard_groups *self, size_t count, dx_failure *ret_failure)
         return -errno;
     self->groups = memory;
     self->count = count;
-    result = guard_start(&self->guard, (guard_task){kill_groups, self}, NULL, ret_failure);
+    result = guard_start(&self->guard, (guard_task){kill_groups, self}, ret_failure);
     if (result < 0) {
         munmap(memory, size);
         *self = (guard_groups){0};
@@ -45,10 +44,9 @@ int guard_groups_open(guard_groups *self, size_t count, dx_failure *ret_failure)
     return result;
 }
 
-void guard_groups_set(guard_groups *self, size_t place, pid_t group)
+pid_t *guard_groups_places(guard_groups *self)
 {
-    if (place < self->count)
-        atomic_store_explicit(&self->groups[place], group, memory_order_relaxed);
+    return (pid_t *)self->groups;
 }
 
 void guard_groups_dismiss(guard_groups *self)

@@ -28,7 +28,6 @@
 
 enum {
     LATE_MS = 10,  /* so long a reply may wait for others while there is more to do */
-    GUARD_MS = 5,  /* so long the guard may not know of a new worker while there is more to do */
     FULL_MS = 100, /* how often the pool is looked after while its results cannot be taken */
     NAP_LEAST_NS = 15 * 1000,
     NAP_MOST_NS = 200 * 1000,
@@ -82,26 +81,6 @@ static int fill_poll_set(map_run *self, struct pollfd fds[COUNT], bool idle, int
     return sooner(timeout_ms, map_report_timeout_ms(&self->report, now_ms));
 }
 
-/* Tell the guard which workers there are now, if that has changed. */
-static void update_guard(map_run *self, bool idle, int64_t now_ms)
-{
-    dx_pool_statistics statistics;
-    dx_worker_statistics worker;
-    uint64_t changes;
-    unsigned place;
-
-    if (!idle && now_ms - self->guarded_ms < GUARD_MS)
-        return;
-    self->guarded_ms = now_ms;
-    dx_pool_statistics_get(self->pool, &statistics);
-    changes = statistics.starts + statistics.deaths + statistics.recycled;
-    if (changes == self->guarded)
-        return;
-    self->guarded = changes;
-    for (place = 0; dx_pool_worker_get(self->pool, place, &worker) == 0; place++)
-        guard_groups_set(&self->guard, place, worker.pid);
-}
-
 /*
  * Answers of workers that have more to do are taken together: each wake-up of this process takes the
  * processor from one of them. They have enough for a fourth of the time that a job is with its worker.
@@ -129,7 +108,6 @@ static void wait_for_events(map_run *self, bool idle)
     int timeout_ms = fill_poll_set(self, fds, idle, now_ms);
     int signal_number;
 
-    update_guard(self, idle, now_ms);
     if (idle && timeout_ms != 0)
         let_them_work(self);
     if (poll(fds, COUNT, timeout_ms) < 0)
@@ -184,7 +162,8 @@ static int open_pool(map_run *self)
     dx_pool_options pool_options = {
         .process = {.channel = {.framing = options->framing},
                     .group = DX_GROUP_NEW,
-                    .die_with_parent = true},
+                    .die_with_parent = true,
+                    .noted_pid = guard_groups_places(&self->guard)},
         .workers = options->workers,
         .depth = options->depth,
         .ordered = !options->unordered,

@@ -40,8 +40,6 @@ typedef struct map_run {
     inherited inherited;
     dx_pool *pool;
     guard_groups guard;
-    uint64_t guarded; /* how often workers had come and gone when the guard was told last */
-    int64_t guarded_ms;
     map_report report;
     map_counts counts;
 

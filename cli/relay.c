@@ -122,7 +122,10 @@ static int fill_poll_set(relay *self, struct pollfd fds[COUNT])
     if (!self->child_over)
         fds[CHILD].fd = dx_process_fd(self->process);
     fds[TRACE] = (struct pollfd){.fd = trace_fd(self->trace), .events = POLLOUT};
-    return sooner(timeout_ms, wants_replies ? dx_channel_timeout_ms(self->channel) : DX_FOREVER);
+    int channel_ms = dx_channel_timeout_ms(self->channel);
+
+    /* A reply that nobody takes now is no reason to look again. */
+    return wants_replies || channel_ms > 0 ? sooner(timeout_ms, channel_ms) : timeout_ms;
 }
 
 /* Wait until one of the flows can go on, and note what happened. */
@@ -131,16 +134,18 @@ static void wait_for_events(relay *self)
     struct pollfd fds[COUNT];
     int timeout_ms = fill_poll_set(self, fds);
     int signal_number;
+    int ready;
 
     timeout_ms = sooner(timeout_ms, patience_ms(self));
     timeout_ms = sooner(timeout_ms, trace_timeout_ms(self->trace));
-    if (poll(fds, COUNT, timeout_ms) < 0)
+    ready = poll(fds, COUNT, timeout_ms);
+    if (ready < 0)
         return;
     trace_process(self->trace);
     signal_number = fds[INTERRUPT].revents ? interrupt_take(self->interrupt_fd) : 0;
     if (signal_number > 0)
         relay_give_up(self, STATUS_SIGNAL + signal_number);
-    if (fds[READ].revents || fds[WRITE].revents)
+    if (ready == 0 || fds[READ].revents || fds[WRITE].revents)
         dx_channel_process(self->channel); /* the next send or receive tells what came of it */
     if (fds[CHILD].revents && dx_process_process(self->process))
         self->child_over = self->input_over = true;

@@ -9,7 +9,7 @@
 #include "talk.h"
 
 #include "console.h"
-#include "guard.h"
+#include "guard_groups.h"
 #include "inherited.h"
 #include "interrupt.h"
 #include "relay.h"
@@ -34,7 +34,7 @@ typedef struct talk_run {
     trace trace;
     inherited inherited;
     dx_process *process;
-    dx_process *guard;
+    guard_groups guard;
 } talk_run;
 
 static const char *name_of(const talk_run *self)
@@ -50,6 +50,7 @@ static int start(talk_run *self, char *const argv[])
         .channel = {.framing = options->framing},
         .group = DX_GROUP_NEW,
         .die_with_parent = true,
+        .noted_pid = guard_groups_places(&self->guard),
         .failure = &failure,
     };
     int result;
@@ -97,7 +98,7 @@ static int start_by_stdbuf(talk_run *self)
 static int guard(talk_run *self)
 {
     dx_failure failure = {0};
-    int result = guard_open(&self->guard, self->process, &failure);
+    int result = guard_groups_open(&self->guard, 1, &failure);
 
     if (result == 0)
         return 0;
@@ -185,17 +186,16 @@ static int finish(talk_run *self, relay *conversation, relay_end how)
 
 static int converse(talk_run *self)
 {
-    int status = self->options->unbuffer ? start_by_stdbuf(self) : start(self, self->options->argv);
+    int status = guard(self);
     relay *conversation;
 
+    if (status == 0)
+        status = self->options->unbuffer ? start_by_stdbuf(self) : start(self, self->options->argv);
     if (status != 0)
         return status;
     inherited_close(&self->inherited);
     trace_remark(&self->trace, "start %s, pid %d", name_of(self),
                  (int)dx_process_pid(self->process));
-    status = guard(self);
-    if (status != 0)
-        return status;
     conversation = relay_open(self->options, self->process, &self->trace, self->interrupt_fd);
     if (!conversation) {
         complain("out of memory");
@@ -227,7 +227,7 @@ int talk(const talk_options *options)
         status = converse(&self);
     dx_process_close(self.process);
     /* After the last of the group. */
-    guard_dismiss(self.guard);
+    guard_groups_dismiss(&self.guard);
     trace_close(&self.trace);
     inherited_close(&self.inherited);
     if (self.interrupt_fd >= 0)

@@ -224,7 +224,7 @@ check "a signal is heard while nobody takes the output"
 mkfifo "$work/unread"
 exec 4<>"$work/unread"
 status=0
-yes | timeout -k 10 -s TERM 1 "$DUPLEX" map -q -j 2 -- "$worker" >&4 2>"$work/err" 3<&- ||
+yes | timeout --foreground -k 10 -s TERM 1 "$DUPLEX" map -q -j 2 -- "$worker" >&4 2>"$work/err" 3<&- ||
     status=$?
 exec 4>&-
 expect_status 124

@@ -21,7 +21,7 @@ mkfifo "$work/never"
 exec 3<>"$work/never"
 check "a second signal does not take the last words away"
 env --default-signal=INT,TERM,HUP,PIPE "$DUPLEX" talk --grace 3 -- \
-    sh -c 'trap "sleep 0.3; echo goodbye; exit" TERM; echo hello; while :; do sleep 0.1; done' \
+    sh -c 'trap "sleep 1; echo goodbye; exit" TERM; echo hello; while :; do sleep 0.1; done' \
     <&3 >"$work/out" 2>"$work/err" &
 talk_pid=$!
 wait_for "$work/out"
@@ -69,7 +69,10 @@ if child == 0:
     if worker == 0:
         os.setpgid(0, 0)
         os.execv(sys.argv[1], ["duplex", "talk", "--", "sleep", "1"])
-    os.setpgid(worker, worker)
+    try:
+        os.setpgid(worker, worker)
+    except PermissionError:
+        pass # it is the command already, and has done so itself
     print("ready", flush=True)
     _, status = os.waitpid(worker, os.WUNTRACED)
     if os.WIFSTOPPED(status):
