@@ -15,6 +15,7 @@ typedef struct peer_source {
     gpointer channel_tag;
     gpointer write_tag; /* the same as channel_tag when the channel has but one descriptor */
     gpointer life_tag;  /* NULL when the child has ended */
+    gint64 due_us;      /* without an event; -1: nothing is */
 } peer_source;
 
 static GIOCondition condition_of(int events)
@@ -28,6 +29,7 @@ static gboolean prepare(GSource *source, gint *timeout_ms)
     int events = self->peer.over ? 0 : dx_channel_events(self->peer.channel);
 
     *timeout_ms = self->peer.over ? DX_FOREVER : dx_channel_timeout_ms(self->peer.channel);
+    self->due_us = *timeout_ms < 0 ? -1 : g_get_monotonic_time() + *timeout_ms * (gint64)1000;
     /* Without events the descriptor must leave the loop: it would report G_IO_HUP for ever. */
     if (events <= 0 && self->channel_tag) {
         if (self->write_tag != self->channel_tag)
@@ -52,7 +54,7 @@ static gboolean check(GSource *source)
         return TRUE;
     if (self->life_tag && g_source_query_unix_fd(source, self->life_tag))
         return TRUE;
-    return !self->peer.over && dx_channel_timeout_ms(self->peer.channel) == 0;
+    return self->due_us >= 0 && g_get_monotonic_time() >= self->due_us;
 }
 
 static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)

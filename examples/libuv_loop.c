@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Several children in a libuv loop: a uv_poll_t watches each channel, another each child's pidfd,
- * and a uv_timer_t of 0 ms stands for dx_channel_timeout_ms(), when a message waits that was taken
- * in already. After each call on a channel its watch is renewed, as dx_channel_events() may have
- * changed.
+ * and a uv_timer_t stands for dx_channel_timeout_ms(), which is 0 when a message waits that was taken
+ * in already. After each call on a channel all of them are renewed, as its answers may have changed.
  */
 #include "powers.h"
 
@@ -14,10 +13,11 @@ typedef struct watched_peer {
     peer peer;
     uv_poll_t channel_watch;
     uv_poll_t life_watch;
-    uv_timer_t work; /* runs in the next turn of the loop */
+    uv_timer_t work; /* what is to be done without an event */
 } watched_peer;
 
 static void on_channel(uv_poll_t *watch, int status, int events);
+static void on_work(uv_timer_t *timer);
 
 /* Tell libuv what the channel and the child wait for now; nothing, and the loop ends. */
 static void renew(watched_peer *self)
@@ -33,6 +33,12 @@ static void renew(watched_peer *self)
         uv_poll_stop(&self->channel_watch);
     if (!dx_process_events(self->peer.process))
         uv_poll_stop(&self->life_watch);
+    int timeout_ms = self->peer.over ? DX_FOREVER : dx_channel_timeout_ms(self->peer.channel);
+
+    if (timeout_ms >= 0)
+        uv_timer_start(&self->work, on_work, (uint64_t)timeout_ms, 0);
+    else
+        uv_timer_stop(&self->work);
 }
 
 static void on_work(uv_timer_t *timer)
@@ -41,8 +47,6 @@ static void on_work(uv_timer_t *timer)
 
     powers_serve(&self->peer);
     renew(self);
-    if (!self->peer.over && dx_channel_timeout_ms(self->peer.channel) == 0)
-        uv_timer_start(&self->work, on_work, 0, 0);
 }
 
 static void on_channel(uv_poll_t *watch, int status, int events)

@@ -438,6 +438,8 @@ class Channel:
         while not (self._ended or self._failure) and self._held <= self.backlog:
             try:
                 size = self._read()
+                if size == 0 and self._type == socket.SOCK_SEQPACKET:
+                    size = self._read_again()
                 if size == 0:
                     self._see_the_end()
                 self._unread += self._room[:size]
@@ -465,6 +467,13 @@ class Channel:
         if flags & socket.MSG_TRUNC:
             raise ProtocolError("packet", f"sent a packet of more than {PACKET_MAX} bytes, which is the limit")
         return size
+
+    def _read_again(self) -> int:
+        """Linux tells the end too early when the last packets come along with it."""
+        try:
+            return self._read()
+        except BlockingIOError:
+            return 0  # after an empty packet
 
     def _see_the_end(self) -> None:
         self._ended = True

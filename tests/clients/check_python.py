@@ -40,6 +40,20 @@ class Case(unittest.TestCase):
 
 
 class Conversations(Case):
+    def test_packets_that_come_with_the_end_are_heard(self):
+        ours, theirs = pair(socket.SOCK_SEQPACKET)
+        read, ends = ours._read, [0]
+
+        def read_as_linux_may():  # which looks for a packet, and then for the end
+            return ends.pop() if ends else read()
+
+        theirs.send(b"last", timeout=PATIENCE)
+        theirs.end(PATIENCE)
+        ours._read = read_as_linux_may
+        self.assertEqual([message.data for message in ours], [b"last"])
+        ours.close()
+        theirs.close()
+
     def test_two_sides_that_send_everything_first_do_not_deadlock(self):
         for kind in TYPES:
             ours, theirs = pair(kind)
