@@ -80,6 +80,7 @@ static int lowest_free(void)
 void run_channel(const struct target *target, const uint8_t *data, size_t size)
 {
     static const size_t limits[] = {8, 100, 3000, 0};
+    static const int types[] = {SOCK_STREAM, SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
     dx_channel_options options = {0};
     dx_channel *channel;
     int before = lowest_free(), fds[2], status = -ETIMEDOUT;
@@ -93,7 +94,9 @@ void run_channel(const struct target *target, const uint8_t *data, size_t size)
         options.descriptor_limit = data[1] >> 2 & 2;
     options.strip_cr = options.framing == DX_FRAMING_LINE && (data[1] & 16) != 0;
     options.request_limit = 2;
-    require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+    int type = options.framing == DX_FRAMING_NATIVE ? types[data[1] >> 6] : SOCK_STREAM;
+
+    require(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds) == 0);
     require(dx_channel_attach(&channel, fds[0], fds[0], &options) == 0);
     if (options.framing == DX_FRAMING_NATIVE && (data[1] & 32) != 0)
         (void)dx_call_start(channel, "ask", 3, &(uint64_t){0}, DX_FOREVER);
@@ -112,7 +115,11 @@ void run_channel(const struct target *target, const uint8_t *data, size_t size)
         if (step % 16 < 12)
             status = receive_all(channel, limit);
     }
-    shutdown(fds[1], SHUT_WR);
+    /* A packet without bytes is the end where the kernel tells of none. */
+    if (type == SOCK_DGRAM)
+        (void)send(fds[1], "", 0, MSG_NOSIGNAL | MSG_DONTWAIT);
+    else
+        shutdown(fds[1], SHUT_WR);
     while ((status = receive_all(channel, limit)) == -EMFILE)
         ;
     require(status == 0 || status == -EPROTO || status == -EPIPE);

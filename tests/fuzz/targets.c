@@ -20,6 +20,8 @@ const struct target targets[] = {
     {.name = "content-length", .run = run_decoder, .framings = {&dxi_framing_content_length}},
     {.name = "node", .run = run_decoder, .framings = {&dxi_framing_node}},
     {.name = "channel", .run = run_channel},
+    {.name = "conversation", .run = run_conversation},
+    {.name = "lane", .run = run_lane},
 };
 
 const size_t target_count = sizeof(targets) / sizeof(*targets);

@@ -36,6 +36,14 @@ void run_decoder(const struct target *target, const uint8_t *data, size_t size);
 /* The same for a channel whose peer says the rest, in portions and with descriptors. */
 void run_channel(const struct target *target, const uint8_t *data, size_t size);
 
+/*
+ * A whole conversation in a kernel of the input's own, see world.h: what the peer says, what the kernel
+ * refuses and what the user does, in any order. The second begins in the fast lane, where the peer also
+ * writes to all of the memory that both share.
+ */
+void run_conversation(const struct target *target, const uint8_t *data, size_t size);
+void run_lane(const struct target *target, const uint8_t *data, size_t size);
+
 /* libFuzzer's names. DUPLEX_FUZZ_TARGET in the environment chooses the target. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -91,8 +91,21 @@ START_TEST(test_kept_input_of_the_channel)
 }
 END_TEST
 
+START_TEST(test_kept_input_of_whole_conversations)
+{
+    show_corpus("conversation");
+}
+END_TEST
+
+START_TEST(test_kept_input_of_the_lane)
+{
+    show_corpus("lane");
+}
+END_TEST
+
 HARNESS_MAIN("fuzz", TEST(test_kept_input_of_the_native_decoder),
              TEST(test_kept_input_of_decoders_that_look_for_an_end),
              TEST(test_kept_input_of_decoders_that_read_a_length),
              TEST(test_kept_input_of_the_decoder_of_headers),
-             TEST(test_kept_input_of_the_decoder_of_node), TEST(test_kept_input_of_the_channel))
+             TEST(test_kept_input_of_the_decoder_of_node), TEST(test_kept_input_of_the_channel),
+             TEST(test_kept_input_of_whole_conversations), TEST(test_kept_input_of_the_lane))
