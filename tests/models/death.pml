@@ -14,17 +14,19 @@
  * tells the end, and never before it has received all that was published; END alone makes it an orderly
  * end, else it is a death, after a whole message or in the middle of one; and without a death all
  * that was published is received and nobody sleeps for nothing.
+ * sizes: 2 sides (processes); up to PIECES pieces each way, two a message, RING in a ring, QUARTER
+ * taken before room is given back
  *
  * run: -DPIECES=4 -DRING=2 -DQUARTER=2
  * run: -DPIECES=5 -DRING=1
  * run: -DPIECES=4 -DRING=4 -DQUARTER=2
  *
- * bug: BUG_NO_LOOK_AFTER_DEATH
- * bug: BUG_ONLY_SOCKET
- * bug: BUG_STARVED_SEES_NO_DEATH
- * bug: BUG_NOBODY_TO_SEND_TO_IS_THE_END
- * bug: BUG_END_OF_SOCKET_IS_ORDERLY
- * bug: BUG_HALF_A_MESSAGE_IS_ORDERLY
+ * bug: BUG_NO_LOOK_AFTER_DEATH -DPIECES=4 -DRING=2 -DQUARTER=2
+ * bug: BUG_ONLY_SOCKET -DPIECES=4 -DRING=2 -DQUARTER=2
+ * bug: BUG_STARVED_SEES_NO_DEATH -DPIECES=4 -DRING=2 -DQUARTER=2
+ * bug: BUG_NOBODY_TO_SEND_TO_IS_THE_END -DPIECES=4 -DRING=2 -DQUARTER=2
+ * bug: BUG_END_OF_SOCKET_IS_ORDERLY -DPIECES=4 -DRING=2 -DQUARTER=2
+ * bug: BUG_HALF_A_MESSAGE_IS_ORDERLY -DPIECES=4 -DRING=2 -DQUARTER=2
  */
 #ifndef PIECES
 #define PIECES 4

@@ -13,20 +13,22 @@
  * Proved, for conversations of any length: nobody waits for ever; when nothing moves any more, both
  * wait to receive and nothing is there, or both wait to send and both rings and backlogs are full,
  * and then a sender is told; and no conversation goes on for ever without a message or that.
+ * sizes: 2 sides (processes); RING pieces in a ring, QUARTER taken before room is given back,
+ * BACKLOG that a waiting sender takes in; messages without end
  *
  * run: -DRING=2 -DBACKLOG=1
  * run: -DRING=2 -DBACKLOG=2 -DQUARTER=2
  * run: -DRING=4 -DBACKLOG=3 -DQUARTER=2
  * live: -DRING=2 -DBACKLOG=1
  *
- * bug: BUG_TAKES_NOTHING_IN
- * bug: BUG_NOT_ASLEEP_WHILE_STARVED
- * bug: BUG_NOT_STARVED_WHILE_ASLEEP
- * bug: BUG_HEAD_KEPT_ASLEEP -DQUARTER=2
- * bug: BUG_NO_LOOK_ASLEEP
- * bug: BUG_GIVES_UNSEEN -DRING=3 -DBACKLOG=2 -DQUARTER=2
- * bug: BUG_NOBODY_IS_TOLD
- * bug: BUG_BACKLOG_NOT_RECEIVED
+ * bug: BUG_TAKES_NOTHING_IN -DRING=2 -DBACKLOG=1
+ * bug: BUG_NOT_ASLEEP_WHILE_STARVED -DRING=2 -DBACKLOG=1
+ * bug: BUG_NOT_STARVED_WHILE_ASLEEP -DRING=2 -DBACKLOG=1
+ * bug: BUG_HEAD_KEPT_ASLEEP -DRING=2 -DBACKLOG=2 -DQUARTER=2
+ * bug: BUG_NO_LOOK_ASLEEP -DRING=2 -DBACKLOG=1
+ * bug: BUG_GIVES_UNSEEN -DRING=4 -DBACKLOG=3 -DQUARTER=2
+ * bug: BUG_NOBODY_IS_TOLD -DRING=2 -DBACKLOG=1
+ * bug: BUG_BACKLOG_NOT_RECEIVED -DRING=2 -DBACKLOG=1
  */
 #ifndef RING
 #define RING 2 /* pieces in a ring */

@@ -5,23 +5,29 @@
  * Modelled: a side writes messages of one or two cells, publishes them at once or later, and is
  * starved when there is no room; it receives, gives room back at a part of the ring or along with
  * what it publishes, and is asleep when there is nothing; it sleeps on its socket, where a frame of
- * the other side wakes it. A socket that is full loses a frame. Memory is that of memory.pml. Each
- * side is one thread, which chooses at every moment what to do; a send that waits takes in what
- * comes.
+ * the other side wakes it. A socket that is full loses a frame, and one that the kernel has no memory
+ * for is owed: before a sleep, and now and then in it, it is sent again, and may be refused each time
+ * (REFUSES). Memory is that of memory.pml. Each side is one thread, which chooses at every moment what
+ * to do; a send that waits takes in what comes.
  * Abstracted: a cell stands for bytes; how much a side keeps of what it took in (flow.pml bounds
- * that); the frame of a message; death (death.pml).
+ * that); the frame of a message; a side that owes a wake-up and never calls again; death (death.pml).
  * Proved, for conversations of any length: nothing is read before it was written nor overwritten
  * before it was read; whenever nothing moves any more, all that was published has been received,
  * nobody waits for room, and no side sleeps on what it has not published; and no conversation goes
  * on for ever without a message.
+ * sizes: 2 sides and their 2 store buffers (processes); CELLS in a ring, LONGEST of a message,
+ * STORES in a buffer, QUARTER taken before room is given back; MESSAGES each way, or without end
  *
  * One way, where the ring begins again at its first cell when it is empty, or not; both ways at
- * once with rings of one cell, and of two cells for two messages each way:
+ * once with rings of one cell, and of two cells for two messages each way; and with refused frames,
+ * where nobody may wait for room that the other side may keep (LONGEST + QUARTER <= CELLS + 1):
  * run: -DONE_WAY -DREWIND -DQUARTER=2
- * run: -DONE_WAY -DCELLS=4 -DQUARTER=2
+ * run: -DONE_WAY -DQUARTER=2
  * run: -DCELLS=1 -DLONGEST=1 -DSTORES=2
  * run: -DLONGEST=1 -DSTORES=2 -DMESSAGES=2 -DQUARTER=2
+ * run: -DONE_WAY -DLONGEST=1 -DQUARTER=2 -DREFUSES
  * live: -DONE_WAY
+ * large: -DONE_WAY -DCELLS=4 -DQUARTER=2
  *
  * bug: BUG_NO_FENCE_AFTER_TAIL -DONE_WAY
  * bug: BUG_NO_FENCE_AFTER_HEAD -DONE_WAY
@@ -35,12 +41,19 @@
  * bug: BUG_CORKED_ASLEEP -DONE_WAY
  * bug: BUG_DRAIN_AFTER_LOOK -DONE_WAY
  * bug: BUG_NO_EXCHANGE -DONE_WAY
- * bug: BUG_BASE_AFTER_TAIL -DONE_WAY -DREWIND
- * bug: BUG_BASE_BEFORE_TAIL -DONE_WAY -DREWIND
- * bug: BUG_REWIND_UNTAKEN -DONE_WAY -DREWIND
+ * bug: BUG_BASE_AFTER_TAIL -DONE_WAY -DREWIND -DQUARTER=2
+ * bug: BUG_BASE_BEFORE_TAIL -DONE_WAY -DREWIND -DQUARTER=2
+ * bug: BUG_REWIND_UNTAKEN -DONE_WAY -DREWIND -DQUARTER=2
+ * bug: BUG_REFUSED_FORGOTTEN -DONE_WAY -DLONGEST=1 -DQUARTER=2 -DREFUSES
+ * bug: BUG_OWED_UNTIMED -DONE_WAY -DLONGEST=1 -DQUARTER=2 -DREFUSES
+ * bug: BUG_WAITS_FOR_WHAT_IS_KEPT -DONE_WAY -DLONGEST=1 -DQUARTER=2 -DREFUSES
  */
 #ifndef QUARTER
 #define QUARTER 1 /* cells that are taken before room is given back */
+#endif
+#ifdef BUG_WAITS_FOR_WHAT_IS_KEPT
+#undef LONGEST
+#define LONGEST 2
 #endif
 #ifndef LONGEST
 #define LONGEST 2 /* cells of a message */
@@ -54,6 +67,13 @@ hidden byte got;
 
 #define room(size) (between(seen_head, written[me]) + (size) <= CELLS)
 #define inbound (1 - me)
+#ifndef REFUSES
+#define looks_up false
+#elif defined(BUG_OWED_UNTIMED)
+#define looks_up false
+#else
+#define looks_up (wanted && owed || timed)
+#endif
 #define something (seen_tail != taken[inbound] || wanted && room(wanted))
 
 /*
@@ -73,12 +93,38 @@ inline wake(flag)
 #endif
         atomic {
             if
-            :: was -> socket[1 - me] = true; was = 0
+            :: was -> say_wake(); was = 0
             :: else
             fi
         }
     :: else
     fi
+}
+
+inline say_wake()
+{
+#ifdef REFUSES
+    if
+    :: socket[1 - me] = true
+#ifdef BUG_REFUSED_FORGOTTEN
+    :: skip
+#else
+    :: owed = true /* the kernel has no memory for it */
+#endif
+    fi
+#else
+    socket[1 - me] = true
+#endif
+}
+
+inline pay_wake()
+{
+    atomic {
+        if
+        :: owed -> owed = false; say_wake()
+        :: else
+        fi
+    }
 }
 
 /* The bytes are in the ring; the other side sees them from here on. */
@@ -128,8 +174,14 @@ inline give_back()
 /* Returns with something to look at, or after having been woken. */
 inline sleep()
 {
+#ifdef REFUSES
+    pay_wake();
+#endif
 #ifndef BUG_CORKED_ASLEEP
     publish();
+#endif
+#ifdef REFUSES
+    timed = owed;
 #endif
 #ifndef BUG_HEAD_KEPT_ASLEEP
     give_back();
@@ -147,11 +199,14 @@ inline sleep()
     if
     :: something
     :: atomic { !something && wanted -> hungry[me] = true };
-        atomic { socket[me] -> hungry[me] = false }
+        atomic { socket[me] || looks_up -> hungry[me] = false }
     :: !something && !wanted ->
 end_asleep:
-        socket[me]
+        socket[me] || looks_up
     fi;
+#ifdef REFUSES
+    timed = false;
+#endif
     announce(0);
     socket[me] = false
 }
@@ -264,6 +319,10 @@ proctype side(bit me)
     byte base, seen_base; /* the counters of what lies in the first cells */
     byte wanted; /* cells that are to be sent */
     bit was;
+#ifdef REFUSES
+    bool owed;  /* a frame that wakes the other side */
+    bool timed; /* it was before the side went to sleep */
+#endif
 #ifdef BUG_RELAXED_LOAD
     byte early;
 #endif
@@ -298,6 +357,9 @@ end:
         fi
     :: atomic { !wanted && sends -> sends = false }; /* for ever */
         publish()
+#ifdef REFUSES
+    :: !wanted && !sends && !receives && owed -> pay_wake()
+#endif
     od
 }
 

@@ -15,20 +15,22 @@
  * across the switch; a message's descriptors are in the socket when its frame is found in the ring,
  * and no others are taken for them; words come only when they may; and when nothing moves any more,
  * both have ended, both know it, and nobody waits for room.
+ * sizes: 2 sides (processes); up to MESSAGES of each, SOCKET frames in a socket, RING in a ring,
+ * PARCELS of descriptors that wait
  *
  * run: -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
  * run: -DSOCKET=1 -DRING=2 -DPARCELS=2 -DMESSAGES=3
  *
- * bug: BUG_RING_AFTER_OFFER
- * bug: BUG_READ_RING_EARLY
- * bug: BUG_NO_SWITCH
- * bug: BUG_SOCKET_AFTER_ACCEPT
- * bug: BUG_FRAME_BEFORE_DESCRIPTORS
- * bug: BUG_DESCRIPTORS_UNORDERED
- * bug: BUG_WAKE_BEFORE_SWITCH
- * bug: BUG_SHUT_AFTER_SWITCH
- * bug: BUG_NO_LOOK_AFTER_SHUT
- * bug: BUG_ONLY_WAKE_WAKES
+ * bug: BUG_RING_AFTER_OFFER -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
+ * bug: BUG_READ_RING_EARLY -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
+ * bug: BUG_NO_SWITCH -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
+ * bug: BUG_SOCKET_AFTER_ACCEPT -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
+ * bug: BUG_FRAME_BEFORE_DESCRIPTORS -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
+ * bug: BUG_DESCRIPTORS_UNORDERED -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
+ * bug: BUG_WAKE_BEFORE_SWITCH -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
+ * bug: BUG_SHUT_AFTER_SWITCH -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
+ * bug: BUG_NO_LOOK_AFTER_SHUT -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
+ * bug: BUG_ONLY_WAKE_WAKES -DSOCKET=2 -DRING=1 -DPARCELS=1 -DMESSAGES=3
  */
 #ifndef SOCKET
 #define SOCKET 2

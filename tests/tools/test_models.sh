@@ -3,7 +3,7 @@
 # The check of the models passes a model that holds, and fails for each way in which one may not.
 set -eu
 
-for program in python3 spin gcc; do
+for program in python3 spin gcc tcc; do
     if ! command -v "$program" >/dev/null; then
         echo "skipped: tools_models: $program is missing"
         exit 77
@@ -14,12 +14,15 @@ work=$(mktemp -d "$DUPLEX_BUILD/models.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/tools" "$work/tests/models"
 cp "$DUPLEX_SOURCE/tools/models" "$work/tools/models"
+cp "$DUPLEX_SOURCE/tests/models/memory.pml" "$work/tests/models"
+
+sizes="sizes: 1 process, STEPS steps"
 
 # model RUNS STATEMENTS: a model of one process that counts to STEPS.
 model() {
     {
         echo "/*"
-        echo "$1" | sed 's/^/ * /'
+        printf '%s\n\n%s\n' "$sizes" "$1" | sed 's/^/ * /'
         echo " */"
         echo "#ifndef STEPS"
         echo "#define STEPS 3"
@@ -54,39 +57,58 @@ counter++;
 assert(counter == STEPS)'
 runs='run: -DSTEPS=3
 run: -DSTEPS=4
-bug: BUG_ONE_MORE'
+bug: BUG_ONE_MORE -DSTEPS=3'
 
 model "$runs" "$holds"
-expect 0 "1 models, 2 searches of "
-expect 0 "1 planted bugs: as it must be"
+expect 0 "2 searches took "
+expect 0 "1 planted bugs caught, 0 failed"
+
+model "run: -DSTEPS=4
+bug: BUG_ONE_MORE -DSTEPS=3" "$holds"
+expect 1 "nobody looks whether that holds without the bug"
+
+model "run: -DSTEPS=3" "$holds"
+expect 1 "BUG_ONE_MORE is planted and not looked for"
+
+model "run: -DSTEPS=3" "assert(counter == STEPS)"
+expect 1 "has no planted bug"
+
+sizes=
+model "$runs" "$holds"
+expect 1 "does not say its sizes"
+sizes="sizes: 1 process, STEPS steps"
 
 model "$runs" "assert(counter < 4)"
 expect 1 "count: STEPS=4: FAILED: assertion violated (counter<4)"
 
 model "$runs" "assert(counter <= STEPS)"
-expect 1 "count: BUG_ONE_MORE: FAILED: the planted bug was NOT caught"
+expect 1 "count: BUG_ONE_MORE STEPS=3: FAILED: the planted bug was NOT caught"
 
 model "$runs" "false"
 expect 1 "count: STEPS=3: FAILED: invalid end state"
 
-model "run: -DSTEPS=3" "if
+model "run: -DSTEPS=3
+bug: BUG_ONE_MORE -DSTEPS=3" "$holds;
+if
 :: counter == 3
 :: counter == 4 -> counter = 0
 fi"
 expect 1 ": no run reaches "
 
-model "run: -DSTEPS=3
-run: -DSTEPS=4" "if
+model "$runs" "$holds;
+if
 :: counter == 3
 :: counter == 4 -> counter = 0
 fi"
-expect 0 "as it must be"
+expect 0 "0 failed"
 
-model "run: -DSTEPS=3" "if
+model "run: -DSTEPS=3
+bug: BUG_ONE_MORE -DSTEPS=3" "$holds;
+if
 :: counter == 3
 :: counter == 4 -> counter = 0 /* unreached */
 fi"
-expect 0 "as it must be"
+expect 0 "0 failed"
 
 model "live: -DSTEPS=3" "end: do
 :: counter = 1 - (counter % 2)
