@@ -61,6 +61,7 @@ struct dx_channel {
     bool drain_limited;   /* the peer is dead: only what lies in the kernel is its own */
     size_t drain_left;    /* bytes, or packets of DGRAM */
     bool read_short;      /* the last read brought less than it might have */
+    bool reads_much;      /* and so much that more may lie there */
     bool was_reset;       /* the peer ended with our bytes unread, says the kernel */
     bool receiver_waits;
     bool made_here; /* the socketpair is of this process's making */

@@ -27,10 +27,18 @@ enum {
     /* So many reads in a row that bring something go by without a look whether the peer lives. */
     READS_BLIND = 64,
     /*
-     * So many reads go by without a look at the clock: more than empty the kernel's buffer, so that
-     * a call that must not wait gets all that was there when it was made.
+     * A call that must not wait makes so many reads, within so much time: more than empty the kernel's
+     * buffer, so that it gets all that was there when it was made.
      */
-    READS_UNTIMED = 512,
+    READS_AT_ONCE = 512,
+    READS_AT_ONCE_NS = 20 * 1000 * 1000,
+    /* So many go by without a look at the clock: what a short message takes. */
+    READS_UNTIMED = 2,
+    /*
+     * A read of a stream goes on while the peer sends, until it has what it asked for. Of a peer that
+     * sends byte by byte this much takes some 10 ms; whatever is more has to be there already.
+     */
+    READ_UNSEEN = 8192,
 };
 
 /* Whether what comes next comes by the ring. */
@@ -185,6 +193,18 @@ ssize_t dxi_channel_confirm_end(dx_channel *channel, void *bytes, size_t size,
     return received == -EAGAIN ? 0 : received;
 }
 
+/* How much of this a read may ask for, so that the peer cannot make it last. */
+static size_t limit_read(const dx_channel *channel, size_t size)
+{
+    if (size <= READ_UNSEEN || channel->read_medium > DXI_MEDIUM_SOCKET)
+        return size;
+    ssize_t queued = channel->reads_much ? dxi_os->queued(channel->read_fd) : 0;
+
+    if (queued <= READ_UNSEEN)
+        return READ_UNSEEN;
+    return size < (size_t)queued ? size : (size_t)queued;
+}
+
 static ssize_t read_once(dx_channel *channel, void *bytes, size_t size, struct dxi_arrival *arrival)
 {
     if (channel->read_medium <= DXI_MEDIUM_SOCKET) {
@@ -251,8 +271,8 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
     /* A packet must be read whole, whatever it takes; one over the limit is to be seen as such. */
     if (channel->type != SOCK_STREAM)
         size = DXI_PACKET_MAX;
-    else if (size > most)
-        size = most;
+    else
+        size = limit_read(channel, size < most ? size : most);
     if (channel->drain_limited && channel->drain_left == 0) {
         close_inbound(channel);
         return 0;
@@ -271,6 +291,7 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
         return dxi_channel_break(channel, &cut);
     }
     channel->read_short = channel->type == SOCK_STREAM && (size_t)received < size;
+    channel->reads_much = received >= READ_UNSEEN;
     dxi_inbox_arrived(in, (size_t)received, &arrival);
     dxi_lane_note_move(channel);
     /* What came before the switch is received before what is wrong behind it is told. */
@@ -285,14 +306,27 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
     return 1;
 }
 
+/* Whether a call that must not wait may read once more. */
+static bool is_at_once(unsigned reads, uint64_t *end_ns)
+{
+    if (reads <= READS_UNTIMED)
+        return true;
+    uint64_t now = dxi_os->now_ns();
+
+    if (*end_ns == 0)
+        *end_ns = now + READS_AT_ONCE_NS;
+    return reads < READS_AT_ONCE && now < *end_ns;
+}
+
 /* anyway: although another thread waits to receive, who then finds it when he next looks up. */
 static enum dxi_taking take_in(dx_channel *channel, bool anyway)
 {
     struct dxi_inbox *in = &channel->in;
     enum dxi_taking taking = DXI_TAKING;
+    uint64_t end = 0;
 
     dxi_lock(&channel->in_lock);
-    for (unsigned reads = 0; reads < READS_UNTIMED; reads++) {
+    for (unsigned reads = 0; is_at_once(reads, &end); reads++) {
         struct dxi_arrival arrival;
         int place[DX_DESCRIPTORS_MAX + 1];
 
@@ -416,6 +450,7 @@ int dxi_channel_receive(dx_channel *channel, dx_message *ret, struct dxi_patienc
      */
     bool read_now = channel->waits_first == 0 ||
                     atomic_load_explicit(&channel->peer_dead, memory_order_relaxed);
+    uint64_t end_at_once = 0;
     unsigned reads = 0;
     int status = dxi_channel_next(channel, ret);
 
@@ -443,7 +478,8 @@ int dxi_channel_receive(dx_channel *channel, dx_message *ret, struct dxi_patienc
         read_now = true;
         status = dxi_channel_next(channel, ret);
         /* A message that comes without end and without pause must not keep us past the deadline. */
-        if (status != -EAGAIN || ++reads <= READS_UNTIMED)
+        if (status != -EAGAIN || ++reads <= READS_UNTIMED ||
+            (patience->timeout_ms == DX_NOW && is_at_once(reads, &end_at_once)))
             continue;
         if (dxi_patience_over(patience))
             return dxi_channel_fail(channel, -ETIMEDOUT,

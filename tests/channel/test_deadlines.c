@@ -413,6 +413,55 @@ START_TEST(test_a_trickle_does_not_stretch_the_deadline_of_a_receive)
 }
 END_TEST
 
+/*
+ * A kernel in which a sender keeps step with whoever reads, so that a read lasts until it is full, and that
+ * has a clock of its own.
+ */
+static uint64_t step_ns, clock_ns;
+
+static uint64_t tell_time(void)
+{
+    return clock_ns += 100;
+}
+
+static ssize_t receive_in_step(int fd, void *bytes, size_t size, struct dxi_arrival *arrival)
+{
+    (void)fd;
+    arrival->count = 0;
+    arrival->lost = arrival->cut = false;
+    memset(bytes, 0, size);
+    clock_ns += size * step_ns;
+    return (ssize_t)size;
+}
+
+START_TEST(test_a_sender_that_keeps_step_does_not_stretch_the_deadline_of_a_receive)
+{
+    static const int deadlines[] = {DX_NOW, 50};
+    uint8_t header[DXI_HEADER_SIZE] = {[4] = DXI_KIND_MESSAGE};
+    int peer;
+    dx_channel *channel = open_above_flood(&peer);
+    struct dxi_os table = *dxi_os;
+
+    dxi_store32(header, 200 * MIB);
+    dxi_os = &dxi_linux;
+    ck_assert_int_eq(send(peer, header, sizeof(header), 0), sizeof(header));
+    expect_silence(channel);
+    table.receive = receive_in_step;
+    table.now_ns = tell_time;
+    dxi_os = &table;
+    for (step_ns = 20; step_ns <= 2000; step_ns *= 10)
+        for (int i = 0; i < 2; i++) {
+            uint64_t start_ns = clock_ns;
+
+            expect_error(channel, -ETIMEDOUT, "until the deadline", deadlines[i]);
+            ck_assert_uint_le((clock_ns - start_ns) / 1000000, (uint64_t)deadlines[i] + 100);
+        }
+    dxi_os = &dxi_linux;
+    dx_channel_close(channel);
+    close(peer);
+}
+END_TEST
+
 EACH_TYPE(test_a_flood_of_fragments_does_not_stretch_the_deadline_of_a_receive)
 {
     struct child child;
@@ -445,4 +494,5 @@ HARNESS_MAIN("deadlines", OF_EACH_TYPE(test_a_receive_waits_until_the_deadline),
              TEST(test_an_endless_flood_does_not_stretch_the_deadline_of_a_send),
              TEST(test_an_endless_message_does_not_stretch_the_deadline_of_a_receive),
              TEST(test_a_trickle_does_not_stretch_the_deadline_of_a_receive),
+             TEST(test_a_sender_that_keeps_step_does_not_stretch_the_deadline_of_a_receive),
              OF_EACH_TYPE(test_a_flood_of_fragments_does_not_stretch_the_deadline_of_a_receive))
