@@ -229,16 +229,16 @@ static int fill_fast(dx_channel *channel, size_t most)
         return filled;
     int attended = dxi_lane_attend(channel);
 
+    /* Whoever has let go, or has died, had published before; and so had who has sent descriptors. */
+    filled = attended < 0 ? attended : 0;
+    if (filled == 0)
+        filled = dxi_lane_fill(channel, most);
     /* More descriptors than messages can bear that are on their way: no wait would end. */
-    if (attended == DXI_ATTEND_FULL && !dxi_inbox_ready(&channel->in)) {
+    if (filled == 0 && attended == DXI_ATTEND_FULL && !dxi_inbox_ready(&channel->in)) {
         struct dxi_fault surplus = {DXI_VIOLATION_DESCRIPTORS_SURPLUS, 0, 0};
 
         return dxi_channel_break(channel, &surplus);
     }
-    /* Whoever has let go, or has died, had published before. */
-    filled = attended < 0 ? attended : 0;
-    if (filled == 0)
-        filled = dxi_lane_fill(channel, most);
     if (filled == 0 && channel->lane.socket_over)
         close_inbound(channel);
     if (filled > 0)

@@ -294,10 +294,59 @@ EACH_LANE(test_calls_carry_descriptors_both_ways)
     end_family(&family);
 }
 
+/* Who sends as many as he can between two looks of the receiver: at the ring, and at the socket. */
+static dx_channel *sender;
+static unsigned sent_between;
+
+static ssize_t receive_after_many(int fd, void *bytes, size_t size, struct dxi_arrival *arrival)
+{
+    dx_channel *channel = sender;
+
+    sender = NULL;
+    while (channel) {
+        int notes[8];
+        dx_message message = with_descriptors("x", 1, notes, 8);
+
+        for (unsigned i = 0; i < 8; i++)
+            notes[i] = make_note(sent_between * 8 + i);
+        if (dx_send_message(channel, &message, DX_NOW) == 0) {
+            sent_between++;
+            continue;
+        }
+        for (unsigned i = 0; i < 8; i++)
+            close(notes[i]);
+        channel = NULL;
+    }
+    return dxi_linux.receive(fd, bytes, size, arrival);
+}
+
+EACH_LANE(test_descriptors_that_come_between_two_looks_are_not_too_many)
+{
+    struct pair pair = open_lane_with(&(dx_channel_options){.type = type, .descriptor_limit = 8});
+    struct dxi_os table = dxi_linux;
+    dx_message message;
+
+    table.receive = receive_after_many;
+    dxi_os = &table;
+    sender = pair.near;
+    sent_between = 0;
+    for (unsigned i = 0; i == 0 || i < sent_between; i++) {
+        ck_assert_msg(dx_recv(pair.far, &message, 1000) == 1, "%u of %u: %s", i, sent_between,
+                      dx_channel_explain(pair.far));
+        ck_assert_uint_eq(message.descriptor_count, 8);
+        for (unsigned k = 0; k < 8; k++)
+            ck_assert(is_note(message.descriptors[k], i * 8 + k));
+    }
+    ck_assert_uint_gt(sent_between, 16);
+    dxi_os = &dxi_linux;
+    close_pair(&pair);
+}
+
 HARNESS_MAIN("lane_descriptors", OF_EACH_LANE_WITHIN(test_two_processes_exchange_descriptors, 60),
              OF_EACH_LANE(test_a_send_with_descriptors_waits_for_the_socket),
              OF_EACH_LANE(test_many_messages_with_descriptors_wait_to_be_received),
              OF_EACH_LANE(test_a_full_table_of_descriptors_costs_them_and_no_message),
              OF_EACH_LANE(test_a_descriptor_is_taken_or_closed),
              OF_EACH_LANE(test_what_is_no_descriptor_is_refused),
-             OF_EACH_LANE(test_calls_carry_descriptors_both_ways))
+             OF_EACH_LANE(test_calls_carry_descriptors_both_ways),
+             OF_EACH_LANE(test_descriptors_that_come_between_two_looks_are_not_too_many))
