@@ -22,13 +22,22 @@ static uint64_t milliseconds(int value)
     return (uint64_t)value * DXI_NS_PER_MS;
 }
 
+/* Whether each job that is left is with a worker, and no other will come. */
+static bool has_given_all(const dx_pool *pool)
+{
+    return pool->state == DXI_POOL_DRAINING && !pool->queue.first && !pool->suspects.first;
+}
+
 /* How many workers there are to be. */
 static size_t wanted(const dx_pool *pool)
 {
-    size_t count = pool->unfinished + pool->dropped;
+    size_t count = pool->unfinished;
 
     if (pool->state > DXI_POOL_DRAINING)
         return 0;
+    /* A cancelled job keeps its worker from others, if there will be any. */
+    if (!has_given_all(pool))
+        count += pool->dropped;
     if (pool->state == DXI_POOL_OPEN && count < pool->options.workers_min)
         count = pool->options.workers_min;
     return count < pool->options.workers ? count : pool->options.workers;
@@ -213,8 +222,7 @@ static bool is_too_large(dx_pool *pool, struct dxi_worker *worker)
 static void tend_idle(dx_pool *pool, struct dxi_worker *worker)
 {
     dxi_worker_stamp(pool, worker);
-    if (pool->state == DXI_POOL_DRAINING && pool->unfinished < staying(pool) &&
-        !pool->queue.first && !pool->suspects.first) {
+    if (has_given_all(pool) && staying(pool) > wanted(pool)) {
         dxi_worker_leave(pool, worker, DXI_REASON_LEAVE);
         return;
     }

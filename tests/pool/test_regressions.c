@@ -338,6 +338,25 @@ START_TEST(test_a_job_that_was_half_sent_to_a_worker_that_left_was_not_tried)
 }
 END_TEST
 
+/* The cancelled job is still with a worker that is to leave, and was taken for work of a new one. */
+START_TEST(test_a_drain_starts_no_worker_that_would_have_nothing_to_do)
+{
+    dx_pool_options options = {.workers = 3, .process.stop_end_ms = 700};
+    dx_pool *pool = open_obedient(&options);
+
+    look_until(pool, ready, 3);
+    submit(pool, "!deaf");
+    submit(pool, "!sleep 700");
+    look_until(pool, running, 2);
+    ck_assert_int_eq(dx_pool_cancel(pool, 1), 0);
+    expect_failure(pool, 1, -ECANCELED);
+    ck_assert_int_eq(dx_pool_drain(pool), 0);
+    expect_answer(pool, 2, "slept");
+    look_until(pool, workers, 0);
+    ck_assert_uint_eq(finish(pool).starts, 3);
+}
+END_TEST
+
 HARNESS_MAIN("pool: regressions", TEST(test_an_answer_behind_a_failure_keeps_its_bytes),
              TEST(test_a_worker_that_stops_reading_keeps_no_job_for_ever),
              TEST(test_a_program_that_closes_its_input_keeps_no_job_for_ever),
@@ -348,4 +367,5 @@ HARNESS_MAIN("pool: regressions", TEST(test_an_answer_behind_a_failure_keeps_its
              TEST(test_submitting_without_waiting_goes_on_with_what_there_is),
              TEST(test_cancelling_a_job_gives_the_one_before_it_no_more_time),
              TEST(test_a_shortage_ends_no_pool_that_has_a_worker),
-             TEST(test_a_job_that_was_half_sent_to_a_worker_that_left_was_not_tried))
+             TEST(test_a_job_that_was_half_sent_to_a_worker_that_left_was_not_tried),
+             TEST(test_a_drain_starts_no_worker_that_would_have_nothing_to_do))
