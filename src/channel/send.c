@@ -397,8 +397,12 @@ static int end_locked(dx_channel *channel, int timeout_ms)
     if (channel->out.ended)
         return 0;
     dxi_channel_unreserve(channel);
-    int status = flush_locked(channel, &patience);
+    int status;
 
+    /* While that left, the lane may have got a word to say, which an end of the socket would cut off. */
+    do
+        status = flush_locked(channel, &patience);
+    while (status == 0 && dxi_outbox_size(&channel->out) > 0);
     if (status == 0)
         status = say_the_end(channel, &patience);
     if (status == 0)

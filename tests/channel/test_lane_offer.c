@@ -5,6 +5,7 @@
  * on.
  */
 #include "lanes.h"
+#include "meter.h"
 #include "stranger.h"
 
 #include <fcntl.h>
@@ -411,6 +412,35 @@ EACH_LANE(test_the_socket_goes_on_until_the_switch_and_no_longer)
     free_own(&own);
 }
 
+/*
+ * The channel hears the offer while it says its end, when the socket takes no more for a moment: the end
+ * was said all the same, and the answer never left. Whoever sent afterwards was told that the peer had gone.
+ */
+EACH_LANE(test_an_end_waits_for_the_answer_to_an_offer)
+{
+    meter_install();
+    struct own own = make_own();
+    struct stranger stranger = meet_maker(type, &(dx_channel_options){0});
+    struct header header;
+    uint8_t payload[DXI_HELLO_SIZE];
+
+    ck_assert_int_eq(dx_cork(stranger.channel), 0);
+    ck_assert_int_eq(dx_send(stranger.channel, "last", 4, 1000), 0);
+    say_offer(&stranger, own.fd, DXI_LANE_VERSION, RING);
+    /* Before it sends once more, it looks for an offer. */
+    atomic_store(&stranger.channel->lane.moves, 15);
+    meter_fail(CALL_SEND, 2, 1, -EAGAIN);
+    ck_assert_int_eq(dx_channel_end(stranger.channel, 1000), 0);
+    ck_assert_uint_eq(meter.failed, 1);
+    ck_assert_int_eq(hear(&stranger, &header, payload, sizeof(payload)), 4);
+    ck_assert_mem_eq(payload, "last", 4);
+    expect_word(&stranger, DXI_KIND_ACCEPT);
+    ck_assert_uint_eq(own.memory[page_size() + RING + 4], DXI_KIND_END);
+    ck_assert_int_eq(dx_send(stranger.channel, "x", 1, 100), -ESHUTDOWN);
+    part(&stranger);
+    free_own(&own);
+}
+
 HARNESS_MAIN("lane_offer", OF_EACH_LANE(test_memory_that_is_not_sealed_is_declined),
              OF_EACH_LANE(test_memory_of_another_size_is_declined),
              OF_EACH_LANE(test_sizes_that_cannot_be_are_declined),
@@ -423,4 +453,5 @@ HARNESS_MAIN("lane_offer", OF_EACH_LANE(test_memory_that_is_not_sealed_is_declin
              OF_EACH_LANE(test_an_offer_that_is_none_breaks_the_protocol),
              OF_EACH_LANE(test_an_offer_of_nothing_breaks_the_protocol),
              OF_EACH_LANE(test_an_offer_comes_once), OF_EACH_LANE(test_the_switch_comes_once),
-             OF_EACH_LANE(test_the_socket_goes_on_until_the_switch_and_no_longer))
+             OF_EACH_LANE(test_the_socket_goes_on_until_the_switch_and_no_longer),
+             OF_EACH_LANE(test_an_end_waits_for_the_answer_to_an_offer))
