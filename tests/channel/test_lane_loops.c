@@ -6,6 +6,8 @@
  */
 #include "lanes.h"
 
+#include "os/os.h"
+
 #include <duplex/call.h>
 
 #include <poll.h>
@@ -326,11 +328,46 @@ EACH_LANE(test_four_threads_in_one_process)
     close_pair(&pair);
 }
 
+/* A clock that goes on by more than a call that must not wait has, whenever it is looked at. */
+static uint64_t leap(void)
+{
+    static uint64_t leaps;
+
+    return dxi_linux.now_ns() + ++leaps * 30 * 1000 * 1000;
+}
+
+/*
+ * A receive that may not wait, and was kept from its processor, leaves the rest of a message in the ring.
+ * No wake-up tells of that, as the sender is done: the loop slept for ever.
+ */
+EACH_LANE(test_what_a_receive_left_in_the_ring_is_no_reason_to_sleep)
+{
+    enum { SIZE = 200 * 1000 };
+
+    struct pair pair = open_lane(type);
+    struct dxi_os table = dxi_linux;
+
+    table.now_ns = leap;
+    for (unsigned manner = 0; manner < 6; manner++) {
+        dx_message message;
+
+        ck_assert_int_eq(send_numbered(pair.near, manner, SIZE, 1000), 0);
+        dxi_os = &table;
+        ck_assert_int_eq(dx_recv(pair.far, &message, DX_NOW), -ETIMEDOUT);
+        ck_assert_int_eq(dx_channel_timeout_ms(pair.far), 0);
+        ck_assert_int_eq(receive_by_loop(pair.far, &message, manner), 1);
+        dxi_os = &dxi_linux;
+        ck_assert(is_numbered(&message, manner, SIZE));
+    }
+    close_pair(&pair);
+}
+
 HARNESS_MAIN("lane_loops", OF_EACH_LANE_WITHIN(test_two_loops_play_ping_pong, 60),
              OF_EACH_LANE_WITHIN(test_a_loop_and_one_who_waits_play_ping_pong, 60),
              OF_EACH_LANE_WITHIN(test_two_loops_fill_both_rings, 60),
              OF_EACH_LANE_WITHIN(test_one_who_never_waits_hears_everything, 60),
              OF_EACH_LANE(test_what_is_there_is_no_reason_to_sleep),
+             OF_EACH_LANE(test_what_a_receive_left_in_the_ring_is_no_reason_to_sleep),
              OF_EACH_LANE(test_a_loop_that_waits_for_room_sleeps),
              OF_EACH_LANE_WITHIN(test_two_threads_on_each_side, 60),
              OF_EACH_LANE_WITHIN(test_four_threads_in_one_process, 60))
