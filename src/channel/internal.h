@@ -163,16 +163,16 @@ enum dxi_taking {
 /* receive.c; these take in_lock. Take in what has come, up to the backlog, without waiting. */
 enum dxi_taking dxi_channel_take_in(dx_channel *channel);
 
+/* The same although another thread waits to receive; it looks up within 100 ms, and finds it. */
+void dxi_channel_take_in_anyway(dx_channel *channel);
+
 /* Read what the socket says besides the ring, although nothing may be taken in any more. */
 void dxi_channel_attend(dx_channel *channel);
 
 /* Whether a poll that comes now will tell of what comes next; false: it is here. */
 bool dxi_channel_doze(dx_channel *channel);
 
-/* The same although another thread waits to receive; it looks up within 100 ms, and finds it. */
-void dxi_channel_take_in_anyway(dx_channel *channel);
-
-/* Bytes that were taken in and not received. */
+/* wait.c. Bytes that were taken in and not received. */
 size_t dxi_channel_backlog(dx_channel *channel);
 
 /* What became of a flush. */

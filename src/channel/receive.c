@@ -26,14 +26,10 @@ enum {
     WAITS_FIRST = 16,
     /* So many reads in a row that bring something go by without a look whether the peer lives. */
     READS_BLIND = 64,
-    /*
-     * A call that must not wait makes so many reads, within so much time: more than empty the kernel's
-     * buffer, so that it gets all that was there when it was made.
-     */
-    READS_AT_ONCE = 512,
-    READS_AT_ONCE_NS = 20 * 1000 * 1000,
-    /* So many go by without a look at the clock: what a short message takes. */
+    /* So many reads go by without a look at the clock: what a short message takes. */
     READS_UNTIMED = 2,
+    /* Of packets that come without pause a call that must not wait reads so many. */
+    READS_AT_ONCE = 512,
     /*
      * A read of a stream goes on while the peer sends, until it has what it asked for. Of a peer that
      * sends byte by byte this much takes some 10 ms; whatever is more has to be there already.
@@ -306,16 +302,38 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
     return 1;
 }
 
-/* Whether a call that must not wait may read once more. */
-static bool is_at_once(unsigned reads, uint64_t *end_ns)
+/* How much lies there to be read; UINT64_MAX where nobody can tell. */
+static uint64_t lying(dx_channel *channel)
 {
+    struct dxi_ring_in *ring = &channel->lane.in;
+
+    /* What is wrong with the ring the next read says. */
+    if (is_fast(channel))
+        return dxi_ring_look(ring) < 0 ? 0 : dxi_ring_filled(ring);
+    if (channel->type == SOCK_DGRAM)
+        return UINT64_MAX;
+    ssize_t queued = dxi_os->queued(channel->read_fd);
+
+    return queued < 0 ? UINT64_MAX : (uint64_t)queued;
+}
+
+/*
+ * Whether a call that must not wait may read once more. It gets all that was there when it was made,
+ * however long it is kept from its processor, and little more of a peer that goes on sending.
+ */
+static bool is_at_once(dx_channel *channel, unsigned reads, uint64_t *end)
+{
+    uint64_t position = channel->in.position + dxi_inbox_size(&channel->in);
+
     if (reads <= READS_UNTIMED)
         return true;
-    uint64_t now = dxi_os->now_ns();
+    if (*end == 0) {
+        uint64_t rest = lying(channel);
 
-    if (*end_ns == 0)
-        *end_ns = now + READS_AT_ONCE_NS;
-    return reads < READS_AT_ONCE && now < *end_ns;
+        *end = rest == UINT64_MAX ? rest : position + rest;
+    }
+    /* Behind the last of it an end may lie. */
+    return reads < READS_AT_ONCE && position <= *end;
 }
 
 /* anyway: although another thread waits to receive, who then finds it when he next looks up. */
@@ -326,7 +344,7 @@ static enum dxi_taking take_in(dx_channel *channel, bool anyway)
     uint64_t end = 0;
 
     dxi_lock(&channel->in_lock);
-    for (unsigned reads = 0; is_at_once(reads, &end); reads++) {
+    for (unsigned reads = 0; is_at_once(channel, reads, &end); reads++) {
         struct dxi_arrival arrival;
         int place[DX_DESCRIPTORS_MAX + 1];
 
@@ -387,15 +405,6 @@ bool dxi_channel_doze(dx_channel *channel)
         dozes = dxi_lane_doze(channel);
     dxi_unlock(&channel->in_lock);
     return dozes;
-}
-
-size_t dxi_channel_backlog(dx_channel *channel)
-{
-    dxi_lock(&channel->in_lock);
-    size_t size = dxi_inbox_size(&channel->in);
-
-    dxi_unlock(&channel->in_lock);
-    return size;
 }
 
 /*
@@ -479,7 +488,7 @@ int dxi_channel_receive(dx_channel *channel, dx_message *ret, struct dxi_patienc
         status = dxi_channel_next(channel, ret);
         /* A message that comes without end and without pause must not keep us past the deadline. */
         if (status != -EAGAIN || ++reads <= READS_UNTIMED ||
-            (patience->timeout_ms == DX_NOW && is_at_once(reads, &end_at_once)))
+            (patience->timeout_ms == DX_NOW && is_at_once(channel, reads, &end_at_once)))
             continue;
         if (dxi_patience_over(patience))
             return dxi_channel_fail(channel, -ETIMEDOUT,

@@ -103,6 +103,15 @@ static bool attend(dx_channel *channel, enum dxi_taking taking)
     return drained;
 }
 
+size_t dxi_channel_backlog(dx_channel *channel)
+{
+    dxi_lock(&channel->in_lock);
+    size_t size = dxi_inbox_size(&channel->in);
+
+    dxi_unlock(&channel->in_lock);
+    return size;
+}
+
 int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
 {
     uint64_t deadline = dxi_patience_deadline(patience);
