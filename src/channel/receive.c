@@ -305,11 +305,11 @@ int dxi_channel_fill(dx_channel *channel, size_t most)
 /* How much lies there to be read; UINT64_MAX where nobody can tell. */
 static uint64_t lying(dx_channel *channel)
 {
-    struct dxi_ring_in *ring = &channel->lane.in;
-
-    /* What is wrong with the ring the next read says. */
-    if (is_fast(channel))
-        return dxi_ring_look(ring) < 0 ? 0 : dxi_ring_filled(ring);
+    if (is_fast(channel)) {
+        /* What is wrong with the ring the next read says. */
+        (void)dxi_ring_look(&channel->lane.in);
+        return dxi_ring_filled(&channel->lane.in);
+    }
     if (channel->type == SOCK_DGRAM)
         return UINT64_MAX;
     ssize_t queued = dxi_os->queued(channel->read_fd);

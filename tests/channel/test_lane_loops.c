@@ -336,19 +336,28 @@ static uint64_t leap(void)
     return dxi_linux.now_ns() + ++leaps * 30 * 1000 * 1000;
 }
 
+static ssize_t cannot_tell(int fd)
+{
+    (void)fd;
+    return -ENOTTY;
+}
+
 /* What had come before the call is there, and needs no wait. */
 EACH_LANE(test_a_receive_that_may_not_wait_gets_what_is_there_however_late_it_is)
 {
     struct dxi_os table = dxi_linux;
 
     table.now_ns = leap;
-    for (int socket_only = 0; socket_only < 2; socket_only++) {
+    for (int socket_only = 0; socket_only < 3; socket_only++) {
         struct pair pair =
             socket_only ? open_pair_with(&(dx_channel_options){.type = type, .socket_only = true})
                         : open_lane(type);
         size_t size = socket_only ? 100 * 1000 : 250 * 1000;
         dx_message message;
 
+        /* Where nobody can tell how much there is, as of some devices, it gets that, too. */
+        if (socket_only == 2)
+            table.queued = cannot_tell;
         ck_assert_int_eq(send_numbered(pair.near, 0, size, 1000), 0);
         dxi_os = &table;
         ck_assert_int_eq(dx_recv(pair.far, &message, DX_NOW), 1);

@@ -97,6 +97,25 @@ EACH_LANE(test_an_offer_that_is_declined_and_accepted_breaks_the_protocol)
         }
 }
 
+/* It lies behind a message when the offer is made. */
+EACH_LANE(test_an_answer_that_came_before_the_offer_breaks_the_protocol)
+{
+    struct pair pair = open_pair(type);
+    struct stranger stranger = {.channel = pair.near, .fd = dx_channel_fd(pair.far), .type = type};
+    struct header accept = {0, DXI_KIND_ACCEPT, 0, 0, 0};
+
+    expect_silence(pair.near);
+    say_message(&stranger, "m");
+    ck_assert_int_eq(say_frame(&stranger, &accept, NULL, 0, NULL, 0), 0);
+    ck_assert_int_eq(dx_channel_process(pair.near), 1);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(dx_send(pair.near, "a", 1, 1000), 0);
+    ck_assert_ptr_nonnull(pair.near->lane.region.control);
+    expect_text(pair.near, "m");
+    expect_error(pair.near, -EPROTO, NULL, 1000);
+    close_pair(&pair);
+}
+
 static dx_channel *_Atomic maker;
 static _Atomic bool heard_meanwhile;
 
@@ -439,6 +458,7 @@ EACH_LANE(test_a_wake_up_that_the_kernel_had_no_memory_for_is_sent_again)
 
 HARNESS_MAIN("lane_regressions",
              OF_EACH_LANE(test_an_offer_that_is_declined_and_accepted_breaks_the_protocol),
+             OF_EACH_LANE(test_an_answer_that_came_before_the_offer_breaks_the_protocol),
              OF_EACH_LANE(test_an_answer_that_is_heard_while_the_offer_is_being_sent_is_answered),
              OF_EACH_LANE(test_waiting_for_a_child_sends_the_rest_although_it_has_said_its_end),
              OF_EACH_LANE(test_a_loop_does_not_spin_after_the_end_was_heard),
