@@ -143,6 +143,9 @@ int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault);
 /* The next message that has been taken in, without reading; -EAGAIN if there is none. As below. */
 int dxi_channel_next(dx_channel *channel, dx_message *ret);
 
+/* Nothing more came until the deadline: explain it, by what there is of a message. Returns -ETIMEDOUT. */
+int dxi_channel_out_of_time(dx_channel *channel);
+
 /*
  * Receive the next message that means something. 1; 0, -EPROTO or -EPIPE at the end; -ETIMEDOUT;
  * -ETIME, see dxi_patience; -EMFILE or -ENOMEM, and the message comes next.

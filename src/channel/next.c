@@ -29,6 +29,16 @@ static int finish(dx_channel *channel)
         rest, in->decoder.needed);
 }
 
+int dxi_channel_out_of_time(dx_channel *channel)
+{
+    const struct dxi_inbox *in = &channel->in;
+    bool begun = in->decoder.continued || dxi_inbox_size(in) > 0;
+
+    return dxi_channel_fail(channel, -ETIMEDOUT,
+                            begun ? "the peer has not finished a message until the deadline"
+                                  : "the peer said nothing until the deadline");
+}
+
 /* Everything has been delivered, and this is how it ended. */
 static int last_word(dx_channel *channel, int result)
 {

@@ -491,8 +491,7 @@ int dxi_channel_receive(dx_channel *channel, dx_message *ret, struct dxi_patienc
             (patience->timeout_ms == DX_NOW && is_at_once(channel, reads, &end_at_once)))
             continue;
         if (dxi_patience_over(patience))
-            return dxi_channel_fail(channel, -ETIMEDOUT,
-                                    "the peer has not finished a message until the deadline");
+            return dxi_channel_out_of_time(channel);
         if (patience->for_calls && dxi_requests_earliest(&channel->calls.ours) <= dxi_os->now_ns())
             return -ETIME;
     }

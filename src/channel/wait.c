@@ -257,7 +257,7 @@ static int sleep_once(dx_channel *channel, struct dxi_patience *patience, enum d
         return 1;
     }
     if (passed(deadline))
-        return dxi_channel_fail(channel, -ETIMEDOUT, "the peer said nothing until the deadline");
+        return dxi_channel_out_of_time(channel);
     return passed(calls_end(channel, patience)) ? -ETIME : 0;
 }
 

@@ -71,10 +71,11 @@ MISDEED(test_another_protocol, .does = "speaks HTTP", .act = "speak-http", .over
 
 MISDEED(test_silence_in_the_middle_of_a_header, .does = "falls silent in the middle of a header",
         .act = "header-half", .over = ANY_WAY, .answer = -ETIMEDOUT,
-        .says = "the peer said nothing until the deadline")
+        .says = "the peer has not finished a message until the deadline")
 
 MISDEED(test_silence_after_a_header, .does = "falls silent after a header", .act = "header-only",
-        .over = ANY_WAY, .answer = -ETIMEDOUT, .says = "the peer said nothing until the deadline")
+        .over = ANY_WAY, .answer = -ETIMEDOUT,
+        .says = "the peer has not finished a message until the deadline")
 
 MISDEED(test_an_end_in_the_middle_of_a_message, .does = "exits in the middle of a message",
         .act = "leave-in-the-middle", .over = ANY_WAY, .answer = -EPIPE,
@@ -83,7 +84,7 @@ MISDEED(test_an_end_in_the_middle_of_a_message, .does = "exits in the middle of 
 
 MISDEED(test_a_byte_now_and_then, .does = "sends a message a byte at a time, slowly",
         .act = "byte-by-byte", .over = ANY_WAY, .stirs = true, .answer = -ETIMEDOUT,
-        .says = "the peer said nothing until the deadline")
+        .says = "the peer has not finished a message until the deadline")
 
 MISDEED(test_a_packet_that_is_too_large, .does = "sends a packet of 300,000 bytes",
         .act = "packet-large", .over = BY_PACKETS, .answer = -EPROTO,

@@ -21,7 +21,8 @@ MISDEED(test_a_byte_out_of_band, WRECKER, .does = "sends a byte out of band (MSG
 
 MISDEED(test_a_message_that_ends_out_of_band, WRECKER,
         .does = "sends the last byte of a message out of band", .act = "urgent-in-message",
-        .over = BY_STREAM, .answer = -ETIMEDOUT, .says = "the peer said nothing until the deadline")
+        .over = BY_STREAM, .answer = -ETIMEDOUT,
+        .says = "the peer has not finished a message until the deadline")
 
 MISDEED(test_a_flood_out_of_band, WRECKER, .does = "floods with bytes out of band",
         .act = "urgent-flood", .over = BY_STREAM | BY_FAST_STREAM, .stirs = true, .answer = -EPROTO,
