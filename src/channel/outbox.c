@@ -52,6 +52,19 @@ void dxi_outbox_append(struct dxi_outbox *out, const void *bytes, size_t size)
     if (size > 0)
         memcpy(out->bytes + out->end, bytes, size);
     out->end += size;
+    out->words = 0;
+}
+
+void dxi_outbox_append_frame(struct dxi_outbox *out, const struct dxi_envelope *envelope,
+                             const struct dxi_letter *letter, bool is_word)
+{
+    size_t words = out->words + envelope->header_size + letter->size + envelope->trailer_size;
+
+    dxi_outbox_append(out, envelope->header, envelope->header_size);
+    dxi_outbox_append(out, letter->data, letter->size);
+    dxi_outbox_append(out, envelope->trailer, envelope->trailer_size);
+    if (is_word)
+        out->words = words;
 }
 
 void dxi_outbox_sent(struct dxi_outbox *out, size_t size)

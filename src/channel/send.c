@@ -125,9 +125,7 @@ static int collect(dx_channel *channel, const struct dxi_letter *letter)
     error = dxi_outbox_reserve(out, size);
     if (error < 0)
         return dxi_channel_fail(channel, error, "no memory to collect messages");
-    dxi_outbox_append(out, envelope.header, envelope.header_size);
-    dxi_outbox_append(out, letter->data, letter->size);
-    dxi_outbox_append(out, envelope.trailer, envelope.trailer_size);
+    dxi_outbox_append_frame(out, &envelope, letter, false);
     atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
     return 1;
 }
@@ -143,9 +141,7 @@ int dxi_channel_leave(dx_channel *channel, const struct dxi_letter *letter)
             dxi_outbox_reserve(out, envelope.header_size + letter->size + envelope.trailer_size);
     if (error < 0)
         return error;
-    dxi_outbox_append(out, envelope.header, envelope.header_size);
-    dxi_outbox_append(out, letter->data, letter->size);
-    dxi_outbox_append(out, envelope.trailer, envelope.trailer_size);
+    dxi_outbox_append_frame(out, &envelope, letter, true);
     atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
     return 0;
 }

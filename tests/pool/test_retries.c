@@ -4,6 +4,10 @@
  */
 #include "common.h"
 
+#include "channel/lane.h"
+#include "obey.h"
+#include "os/os.h"
+
 #include <poll.h>
 #include <stdatomic.h>
 
@@ -265,7 +269,74 @@ START_TEST(test_a_job_that_is_never_read_is_spared_so_often)
 }
 END_TEST
 
-HARNESS_MAIN("pool: retries", TEST(test_a_poisoned_job_fails_by_itself),
+/* Shared with its worker: whether the parent has begun to offer the lane. */
+static _Atomic int *offering;
+
+static int leave_at_the_offer(dx_channel *parent, const dx_message *job, void *context)
+{
+    (void)context;
+    obey_pause(scaled(20, 100));
+    if (*offering == 1)
+        _exit(5);
+    return dx_reply(parent, job->id, job->data, job->size, PATIENCE_MS);
+}
+
+static int work_until_the_offer(dx_channel *parent, void *context)
+{
+    alarm(WORKER_LIFE_SECONDS);
+    return dx_work(parent, leave_at_the_offer, context) < 0 ? 98 : 0;
+}
+
+/* The kernel takes a part of the offer, and the rest is to leave when nobody is there any more. */
+static ssize_t offer_in_part(int fd, const struct iovec *parts, size_t part_count,
+                             const int *descriptors, size_t descriptor_count)
+{
+    struct pollfd gone = {.fd = fd};
+    struct iovec part = {.iov_base = parts[0].iov_base, .iov_len = 10};
+
+    if (descriptor_count == 0)
+        return dxi_linux.send(fd, parts, part_count, descriptors, descriptor_count);
+    ssize_t sent = dxi_linux.send(fd, &part, 1, descriptors, descriptor_count);
+
+    *offering += 1;
+    for (int i = 0; i < 100 && *offering == 1 && (gone.revents & POLLHUP) == 0; i++)
+        poll(&gone, 1, 50);
+    return sent;
+}
+
+/* A job had left, and was read, before the channel could not say something of its own. */
+START_TEST(test_a_job_that_left_before_the_offer_of_a_lane_was_lost_is_tried_once)
+{
+    struct dxi_os table = dxi_linux;
+    dx_pool_options options = {.workers = 1, .depth = 1};
+
+    offering = share(sizeof(*offering));
+    dxi_lane_worth = 8;
+    dx_pool *pool = open_function(work_until_the_offer, NULL, &options);
+
+    ck_assert_str_eq(ask(pool, "first"), "first");
+    table.send = offer_in_part;
+    dxi_os = &table;
+    for (int i = 0; i < 20 && *offering == 0; i++) {
+        submit(pool, "next");
+        dx_result result = next(pool);
+
+        if (result.error == 0)
+            continue;
+        ck_assert_int_eq(result.error, -EPIPE);
+        ck_assert_int_eq(result.exit->code, 5);
+        ck_assert_uint_eq(result.tries, 1);
+    }
+    ck_assert_int_eq(*offering, 1);
+    dxi_os = &dxi_linux;
+    ck_assert_uint_le(finish(pool).deaths, 1);
+    give_back(offering, sizeof(*offering));
+}
+END_TEST
+
+HARNESS_MAIN("pool: retries",
+             TEST(test_a_job_that_left_before_the_offer_of_a_lane_was_lost_is_tried_once),
+             TEST(test_a_poisoned_job_fails_by_itself),
              TEST(test_a_poisoned_job_among_several_fails_by_itself),
              TEST(test_the_second_try_may_succeed), TEST(test_a_job_is_run_once_without_retries),
              TEST(test_a_job_is_run_so_often_and_no_more),
