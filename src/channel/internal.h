@@ -143,7 +143,7 @@ int dxi_channel_break(dx_channel *channel, const struct dxi_fault *fault);
 /* The next message that has been taken in, without reading; -EAGAIN if there is none. As below. */
 int dxi_channel_next(dx_channel *channel, dx_message *ret);
 
-/* Nothing more came until the deadline: explain it, by what there is of a message. Returns -ETIMEDOUT. */
+/* The deadline has passed: say what there is of a message. Returns -ETIMEDOUT. */
 int dxi_channel_out_of_time(dx_channel *channel);
 
 /*

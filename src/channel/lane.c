@@ -367,7 +367,7 @@ static void write_offer(dx_channel *channel)
     }
     dxi_os->close(lane->offer_fd);
     lane->offer_fd = -1;
-    dxi_outbox_append_frame(&channel->out, &envelope, &letter, true);
+    dxi_outbox_append_frame(&channel->out, &envelope, &letter);
     dxi_outbox_sent(&channel->out, (size_t)sent);
 }
 

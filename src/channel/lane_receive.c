@@ -267,7 +267,7 @@ bool dxi_lane_doze(dx_channel *channel)
 
     if (!lane->lent && lane->in.given != lane->in.head)
         dxi_lane_give_back(channel);
-    /* What was left there by a call that might not wait is no news, so no wake-up would tell of it. */
+    /* What a call left there when its time was over is no news, so no wake-up would tell of it. */
     if (dxi_ring_filled(&lane->in) > 0 || !dxi_ring_doze(&lane->in))
         return false;
     lane->dozing = true;

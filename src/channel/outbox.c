@@ -52,19 +52,27 @@ void dxi_outbox_append(struct dxi_outbox *out, const void *bytes, size_t size)
     if (size > 0)
         memcpy(out->bytes + out->end, bytes, size);
     out->end += size;
-    out->words = 0;
+    out->lane_bytes = 0;
+}
+
+/* Nobody misses it when it is lost. */
+static bool is_of_the_lane(uint8_t kind)
+{
+    return kind == DXI_KIND_OFFER || kind == DXI_KIND_ACCEPT || kind == DXI_KIND_DECLINE ||
+           kind == DXI_KIND_SWITCH;
 }
 
 void dxi_outbox_append_frame(struct dxi_outbox *out, const struct dxi_envelope *envelope,
-                             const struct dxi_letter *letter, bool is_word)
+                             const struct dxi_letter *letter)
 {
-    size_t words = out->words + envelope->header_size + letter->size + envelope->trailer_size;
+    size_t lane_bytes =
+        out->lane_bytes + envelope->header_size + letter->size + envelope->trailer_size;
 
     dxi_outbox_append(out, envelope->header, envelope->header_size);
     dxi_outbox_append(out, letter->data, letter->size);
     dxi_outbox_append(out, envelope->trailer, envelope->trailer_size);
-    if (is_word)
-        out->words = words;
+    if (is_of_the_lane(letter->kind))
+        out->lane_bytes = lane_bytes;
 }
 
 void dxi_outbox_sent(struct dxi_outbox *out, size_t size)

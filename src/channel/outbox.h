@@ -42,8 +42,8 @@ struct dxi_outbox {
     void *scratch;       /* in which that lies, unless in the ring */
     int error;           /* a message was cut off, or the peer is gone: nothing can follow */
     bool starved;        /* for want of memory something could not be put here */
-    bool lost;           /* a message that had been accepted never left */
-    size_t words;        /* bytes of the channel's own that were put behind the last message */
+    bool lost;           /* something that had been accepted never left: all but the lane's words */
+    size_t lane_bytes;   /* at the end: no more than these belong to words of the lane */
     size_t packet_limit; /* the largest packet, headers included; 0 for a stream */
     bool plain;          /* dxi_outbox_collect_plain() may be asked: corked, native, open */
     size_t plain_limit;  /* payload bytes that need no closer look */
@@ -66,12 +66,12 @@ void dxi_outbox_close(struct dxi_outbox *out);
 /* Make room for size bytes behind what is there. 0 or -ENOMEM. */
 int dxi_outbox_reserve(struct dxi_outbox *out, size_t size);
 
-/* Append bytes of messages that there is room for. */
+/* Append bytes that there is room for. */
 void dxi_outbox_append(struct dxi_outbox *out, const void *bytes, size_t size);
 
-/* The same with a whole frame. If `is_word`, it is none of the user's, who misses nothing if it is lost. */
+/* The same with a whole frame; it may be a word of the lane. */
 void dxi_outbox_append_frame(struct dxi_outbox *out, const struct dxi_envelope *envelope,
-                             const struct dxi_letter *letter, bool is_word);
+                             const struct dxi_letter *letter);
 
 /*
  * Collect a message the quick way that most go: a frame with nothing special about it, where there
@@ -88,7 +88,7 @@ static inline bool dxi_outbox_collect_plain(struct dxi_outbox *out, const void *
     dxi_native_plain_header(out->bytes + out->end, size, kind, id);
     dxi_copy(out->bytes + out->end + DXI_HEADER_SIZE, data, size);
     out->end += total;
-    out->words = 0;
+    out->lane_bytes = 0;
     return true;
 }
 

@@ -26,9 +26,9 @@ enum {
     WAITS_FIRST = 16,
     /* So many reads in a row that bring something go by without a look whether the peer lives. */
     READS_BLIND = 64,
-    /* So many reads go by without a look at the clock: what a short message takes. */
+    /* So many reads go by without a look at the clock or at what lies there: what a short message takes. */
     READS_UNTIMED = 2,
-    /* Of packets that come without pause a call that must not wait reads so many. */
+    /* A call that must not wait makes so many reads, also of a peer of whom nobody can tell what lies there. */
     READS_AT_ONCE = 512,
     /*
      * A read of a stream goes on while the peer sends, until it has what it asked for. Of a peer that
@@ -318,8 +318,8 @@ static uint64_t lying(dx_channel *channel)
 }
 
 /*
- * Whether a call that must not wait may read once more. It gets all that was there when it was made,
- * however long it is kept from its processor, and little more of a peer that goes on sending.
+ * Whether a call that must not wait may read once more. It gets what was there when it was made, up to
+ * so many reads, however long it is kept from its processor; and little more of a peer that goes on sending.
  */
 static bool is_at_once(dx_channel *channel, unsigned reads, uint64_t *end)
 {

@@ -125,7 +125,7 @@ static int collect(dx_channel *channel, const struct dxi_letter *letter)
     error = dxi_outbox_reserve(out, size);
     if (error < 0)
         return dxi_channel_fail(channel, error, "no memory to collect messages");
-    dxi_outbox_append_frame(out, &envelope, letter, false);
+    dxi_outbox_append_frame(out, &envelope, letter);
     atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
     return 1;
 }
@@ -141,7 +141,7 @@ int dxi_channel_leave(dx_channel *channel, const struct dxi_letter *letter)
             dxi_outbox_reserve(out, envelope.header_size + letter->size + envelope.trailer_size);
     if (error < 0)
         return error;
-    dxi_outbox_append_frame(out, &envelope, letter, true);
+    dxi_outbox_append_frame(out, &envelope, letter);
     atomic_store_explicit(&channel->out_pending, true, memory_order_relaxed);
     return 0;
 }
@@ -395,7 +395,10 @@ static int end_locked(dx_channel *channel, int timeout_ms)
     dxi_channel_unreserve(channel);
     int status;
 
-    /* While that left, the lane may have got a word to say, which an end of the socket would cut off. */
+    /*
+     * While that left, the lane may have got a word to say, which an end of the socket would cut off. One
+     * that comes later is dropped.
+     */
     do
         status = flush_locked(channel, &patience);
     while (status == 0 && dxi_outbox_size(&channel->out) > 0);

@@ -95,7 +95,8 @@ static void abandon(dx_channel *channel, int error)
     channel->out.error = error;
     channel->out.plain = false;
     channel->lane.quick = false;
-    channel->out.lost = channel->out.lost || dxi_outbox_size(&channel->out) > channel->out.words;
+    channel->out.lost =
+        channel->out.lost || dxi_outbox_size(&channel->out) > channel->out.lane_bytes;
     dxi_outbox_sent(&channel->out, dxi_outbox_size(&channel->out));
     if (channel->write_medium > DXI_MEDIUM_SOCKET)
         dxi_channel_stop_writing(channel);

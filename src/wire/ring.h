@@ -257,7 +257,10 @@ void dxi_ring_leave(struct dxi_ring_in *in, bool all_taken);
 /* Whether the consumer has let go with something unread. One that did not say so: false. */
 bool dxi_ring_left_unread(const struct dxi_ring_out *out);
 
-/* The consumer will sleep: announce it. False if something has come, and it must not. */
+/*
+ * The consumer, who has taken all that he saw, will sleep: announce it. False if something has come since,
+ * and he must not.
+ */
 bool dxi_ring_doze(struct dxi_ring_in *in);
 void dxi_ring_rouse(struct dxi_ring_in *in);
 

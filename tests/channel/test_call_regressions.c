@@ -56,6 +56,23 @@ START_TEST(test_refusals_that_nobody_reads_are_bounded)
 }
 END_TEST
 
+/* It is the user's, by his handler: a flush must not call it sent. */
+START_TEST(test_a_refusal_that_never_left_is_not_called_sent)
+{
+    struct stranger stranger = meet_greeted(DX_STREAM, NULL);
+    dx_message message;
+
+    expect_silence(stranger.channel);
+    ck_assert_int_eq(dx_channel_on_request(stranger.channel, refuse, NULL), 0);
+    ask_as(&stranger, 1);
+    ck_assert_int_eq(shutdown(stranger.fd, SHUT_RD), 0);
+    ck_assert_int_eq(dx_recv(stranger.channel, &message, DX_NOW), -ETIMEDOUT);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(dx_flush(stranger.channel, DX_NOW), -EPIPE);
+    part(&stranger);
+}
+END_TEST
+
 /* The answer may bring the next request before dx_reply() has returned. */
 struct answerer {
     dx_channel *channel;
@@ -428,6 +445,7 @@ HARNESS_MAIN("call regressions",
              TEST(test_a_child_that_a_handler_forked_receives_nothing),
              TEST(test_answers_that_wait_are_found_whichever_is_taken_first),
              TEST(test_refusals_that_nobody_reads_are_bounded),
+             TEST(test_a_refusal_that_never_left_is_not_called_sent),
              TEST(test_an_answer_makes_room_for_the_next_request),
              TEST(test_an_id_that_was_cancelled_while_its_answer_leaves_can_be_used_again),
              TEST(test_a_refusal_does_not_wait_for_a_sender),

@@ -182,10 +182,20 @@ static bool is_said(const char *text, const char *wanted)
            strcmp(text + strlen(text) - tail, gap + strlen(anything)) == 0;
 }
 
+static const char *sentence_of(const struct scene *scene)
+{
+    return scene->misdeed->says ? scene->misdeed->says : "";
+}
+
+bool is_as_documented(const struct scene *scene)
+{
+    return scene->answer == scene->misdeed->answer && is_said(scene->text, sentence_of(scene));
+}
+
 static void judge(struct scene *scene, size_t cost)
 {
     const struct misdeed *misdeed = scene->misdeed;
-    const char *says = misdeed->says ? misdeed->says : "";
+    const char *says = sentence_of(scene);
 
     ck_assert_msg(scene->answer == misdeed->answer, "by %d, %s: %d instead of %d: %s",
                   (int)scene->way, scene->looping ? "in a loop" : "waiting", scene->answer,

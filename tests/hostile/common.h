@@ -182,6 +182,9 @@ int pass(struct scene *scene, int timeout_ms);
 /* Keep a call's answer, with its sentence. */
 int keep_answer(struct scene *scene, int answer, const char *text);
 
+/* Whether the last one, and its sentence, are what they should be. */
+bool is_as_documented(const struct scene *scene);
+
 /* Have the parent converse with the child in its manner, until there is an answer. */
 void converse(struct scene *scene);
 

@@ -223,7 +223,7 @@ static int loop(struct scene *scene, step_function *step)
         if (now >= end && scene->misdeed->answer == 1 && scene->messages > 0)
             return keep_answer(scene, 1, NULL);
         /* The child, or a sender that is to be refused, may not have come so far yet. */
-        if (now >= end && (scene->answer == scene->misdeed->answer || now >= end + PATIENCE_MS))
+        if (now >= end && (is_as_documented(scene) || now >= end + PATIENCE_MS))
             return scene->answer;
         int left = now < end ? (int)(end - now) : 0;
         if (turn(scene, left) && scene->messages == before)
@@ -322,6 +322,7 @@ static int receive_waiting(struct scene *scene)
 {
     int wait_ms = wait_ms_of(scene);
     uint64_t end = now_ms() + (uint64_t)moment_ms(WAIT_MS);
+    uint64_t patience = now_ms() + PATIENCE_MS;
     dx_message message;
 
     for (;;) {
@@ -330,6 +331,9 @@ static int receive_waiting(struct scene *scene)
 
         end_call(scene, "dx_recv()", begun, wait_ms);
         keep_answer(scene, status, NULL);
+        /* The child may not have begun yet. */
+        if (status == -ETIMEDOUT && !is_as_documented(scene) && now_ms() < patience)
+            continue;
         if (status != 1 || judge_answer(scene, &message) != PENDING)
             return scene->answer;
         if (scene->misdeed->answer == 1 && now_ms() >= end)

@@ -341,12 +341,12 @@ END_TEST
 /* The cancelled job is still with a worker that is to leave, and was taken for work of a new one. */
 START_TEST(test_a_drain_starts_no_worker_that_would_have_nothing_to_do)
 {
-    dx_pool_options options = {.workers = 3, .process.stop_end_ms = 700};
+    dx_pool_options options = {.workers = 3, .process.stop_end_ms = (int)scaled(700, 5000)};
     dx_pool *pool = open_obedient(&options);
 
     look_until(pool, ready, 3);
     submit(pool, "!deaf");
-    submit(pool, "!sleep 700");
+    submit(pool, is_slow() ? "!sleep 5000" : "!sleep 700");
     look_until(pool, running, 2);
     ck_assert_int_eq(dx_pool_cancel(pool, 1), 0);
     expect_failure(pool, 1, -ECANCELED);
