@@ -140,7 +140,9 @@ int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
         /* The peer that is to make room may sleep, and the kernel have no memory to wake it. */
         if (ring && !dxi_lane_pay_wake(channel))
             until = earlier(until, dxi_deadline(DXI_RETRY_MS));
-        if (room == 2 || (!ring && taking == DXI_TAKING && !dxi_channel_doze(channel)))
+        /* A peer that never pauses must not keep us past the deadline, though. */
+        if ((room == 2 || (!ring && taking == DXI_TAKING && !dxi_channel_doze(channel))) &&
+            (first || !passed(deadline)))
             continue;
         if (taking != DXI_TAKING_FULL)
             stalled = 0;

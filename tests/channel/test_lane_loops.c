@@ -406,6 +406,37 @@ EACH_LANE(test_what_a_receive_left_in_the_ring_is_no_reason_to_sleep)
     close_pair(&pair);
 }
 
+static dx_channel *talker;
+
+/* Whenever the other side looks, there is more. */
+static ssize_t receive_while_it_talks(int fd, void *bytes, size_t size, struct dxi_arrival *arrival)
+{
+    if (fd != talker->read_fd)
+        (void)dx_send(talker, "and another thing", 17, DX_NOW);
+    return dxi_linux.receive(fd, bytes, size, arrival);
+}
+
+/* It does not take in all that comes, up to 16 MiB, before it looks at the clock. */
+EACH_LANE(test_a_peer_that_never_pauses_does_not_stretch_the_deadline_of_a_send)
+{
+    struct dxi_os table = dxi_linux;
+    struct pair pair = open_lane(type);
+    int status = 0;
+
+    while (status == 0)
+        status = send_numbered(pair.near, 0, 1000, DX_NOW);
+    ck_assert_int_eq(status, -ETIMEDOUT);
+    talker = pair.far;
+    table.receive = receive_while_it_talks;
+    table.now_ns = leap;
+    dxi_os = &table;
+    for (int timeout_ms = 0; timeout_ms < 200; timeout_ms += 100)
+        ck_assert_int_eq(send_numbered(pair.near, 0, 1000, timeout_ms), -ETIMEDOUT);
+    dxi_os = &dxi_linux;
+    ck_assert_uint_lt(dxi_channel_backlog(pair.near), MIB);
+    close_pair(&pair);
+}
+
 HARNESS_MAIN("lane_loops", OF_EACH_LANE_WITHIN(test_two_loops_play_ping_pong, 60),
              OF_EACH_LANE_WITHIN(test_a_loop_and_one_who_waits_play_ping_pong, 60),
              OF_EACH_LANE_WITHIN(test_two_loops_fill_both_rings, 60),
@@ -413,6 +444,7 @@ HARNESS_MAIN("lane_loops", OF_EACH_LANE_WITHIN(test_two_loops_play_ping_pong, 60
              OF_EACH_LANE(test_what_is_there_is_no_reason_to_sleep),
              OF_EACH_LANE(test_a_receive_that_may_not_wait_gets_what_is_there_however_late_it_is),
              OF_EACH_LANE(test_what_a_receive_left_in_the_ring_is_no_reason_to_sleep),
+             OF_EACH_LANE(test_a_peer_that_never_pauses_does_not_stretch_the_deadline_of_a_send),
              OF_EACH_LANE(test_a_loop_that_waits_for_room_sleeps),
              OF_EACH_LANE_WITHIN(test_two_threads_on_each_side, 60),
              OF_EACH_LANE_WITHIN(test_four_threads_in_one_process, 60))
