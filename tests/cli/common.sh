@@ -127,7 +127,9 @@ wait_for_processes() {
     done
 }
 
-# Wait until a file has some content: wait_for FILE.
+# Wait until a file has some content: wait_for FILE. Whoever has a program in the background write it
+# empties it before: the shell opens it only after it has forked, and what an earlier check left
+# there would be taken for what is waited for.
 wait_for() {
     tries=0
     until [ -s "$1" ]; do

@@ -53,6 +53,7 @@ expect_output one "" three
 
 check "jobs come one by one from a pipe, and their answers leave at once"
 mkfifo "$work/slowly"
+: >"$work/out"
 (
     echo one
     wait_for "$work/out"

@@ -20,6 +20,7 @@ expect_output ok
 mkfifo "$work/never"
 exec 3<>"$work/never"
 check "a second signal does not take the last words away"
+: >"$work/out"
 env --default-signal=INT,TERM,HUP,PIPE "$DUPLEX" talk --grace 3 -- \
     sh -c 'trap "sleep 1; echo goodbye; exit" TERM; echo hello; while :; do sleep 0.1; done' \
     <&3 >"$work/out" 2>"$work/err" &
@@ -27,7 +28,7 @@ talk_pid=$!
 wait_for "$work/out"
 kill -TERM $talk_pid
 sleep 0.1
-kill -TERM $talk_pid
+kill -TERM $talk_pid || fail "it did not wait for the last words"
 status=0
 wait $talk_pid || status=$?
 expect_status 143
