@@ -36,7 +36,7 @@ static inline bool rpc_answer(dx_channel *server, const char *method, json_t *id
     if (strcmp(method, "ping") == 0)
         return rpc_say(server, json_pack("{s:O, s:{}}", "id", id, "result"));
     return rpc_say(server, json_pack("{s:O, s:{s:i, s:s}}", "id", id, "error", "code",
-                                     RPC_METHOD_NOT_FOUND, "message", "not implemented"));
+                                     RPC_METHOD_NOT_FOUND, "message", "method not found"));
 }
 
 /*
