@@ -112,6 +112,23 @@ size_t dxi_channel_backlog(dx_channel *channel)
     return size;
 }
 
+/* Whether a poll tells a sender to try again: 1; 0: not yet; or a failure, which is explained. */
+static int told_to_send(dx_channel *channel, const struct watch *watch, bool ring)
+{
+    short told = watch->polled[watch->write_at].revents;
+
+    if (watch_death(watch)) {
+        atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
+        return dxi_channel_fail(channel, -EPIPE, "the peer has died");
+    }
+    if ((told & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) == 0)
+        return 0;
+    if (ring && (watch->polled[0].revents & (POLLERR | POLLHUP)) != 0)
+        atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
+    channel->lane.wants_socket = false;
+    return 1;
+}
+
 int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
 {
     uint64_t deadline = dxi_patience_deadline(patience);
@@ -167,17 +184,10 @@ int dxi_wait_to_send(dx_channel *channel, struct dxi_patience *patience)
             dxi_lane_feed(channel);
         if (ready < 0)
             return dxi_channel_fail(channel, ready, "cannot wait: %s", dx_error_text(ready));
-        if (watch_death(&watch)) {
-            atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
-            return dxi_channel_fail(channel, -EPIPE, "the peer has died");
-        }
-        if ((watch.polled[watch.write_at].revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) !=
-            0) {
-            if (ring && (watch.polled[0].revents & (POLLERR | POLLHUP)) != 0)
-                atomic_store_explicit(&channel->peer_gone, true, memory_order_relaxed);
-            channel->lane.wants_socket = false;
-            return 0;
-        }
+        int told = told_to_send(channel, &watch, ring);
+
+        if (told != 0)
+            return told < 0 ? told : 0;
         /* Looked at each time: a peer that talks without pause must not keep us past it. */
         if (passed(deadline))
             return dxi_channel_fail(channel, -ETIMEDOUT,
